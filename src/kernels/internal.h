@@ -1,0 +1,44 @@
+/* What the kernel files share with each other and with nobody else. */
+#ifndef SLANT_KERNELS_INTERNAL_H
+#define SLANT_KERNELS_INTERNAL_H
+
+#include "kernels/kernels.h"
+
+#include <stdalign.h>
+
+/* Keys per step of the online softmax. Tile i holds positions 64·i … 64·i + 63 whatever the call
+ * covers, so that a query meets its keys in the same portions always. */
+#define ATTENTION_TILE 64
+#define ATTENTION_MAX_HEAD_DIM 256
+#define ATTENTION_BLOCK_BYTES (512 * 1024)
+
+/* Where a running maximum starts: below every score, yet finite, so that a tile with no visible key
+ * changes nothing: exp(0) = 1 rescales by one. */
+#define ATTENTION_LOWEST (-1e30f)
+
+/* An NF4 weight in int8 is (code · ratio + 2¹⁴) >> 15, where code is the NF4 value times
+ * NF4_CODE_ONE and ratio the block's absmax over the group's times NF4_RATIO_ONE: integers, so that
+ * every instruction set finds the same byte. 127 · 16 · 2048 = 127 · 2¹⁵. */
+#define NF4_CODE_ONE (127.0f * 16)
+#define NF4_RATIO_ONE 2048.0f
+
+/* Below this an int8 group counts as zero: 127 / absmax must stay finite. */
+#define INT8_LEAST_ABSMAX 1e-30f
+
+/* The scalar reference. */
+size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels);
+void rmsnorm_scalar(const float *x, size_t x_stride, const float *weight, float eps, int n_tokens,
+                    acts *out, int out_row0);
+void quantise_scalar(const float *x, size_t x_stride, int n_tokens, acts *out, int out_row0);
+void swiglu_scalar(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
+                   int out_row0);
+void rope_scalar(float *x, size_t x_stride, int n_tokens, int n_heads, int head_dim,
+                 const float *cos, const float *sin);
+void add_scalar(float *y, const float *x, size_t n);
+void expand_scalar(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
+                   void *scratch);
+void matmul_scalar(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
+                   size_t out_stride, bool accumulate, void *scratch);
+void attention_scalar(const attention_args *args);
+
+#endif

@@ -1,0 +1,81 @@
+/* The reference for products: one token against one panel of 16 outputs at a time. */
+#include "kernels/internal.h"
+#include "quant/quant.h"
+
+#include <math.h>
+
+static void product_f32(const float *x, const float *w, int n_in, float out[KERNEL_PANEL])
+{
+    for (int k = 0; k < n_in; k++)
+        for (int o = 0; o < KERNEL_PANEL; o++)
+            out[o] += x[k] * w[k * KERNEL_PANEL + o];
+}
+
+static void product_bf16(const uint16_t *x, const uint16_t *w, int n_in, float out[KERNEL_PANEL])
+{
+    for (int k = 0; k < n_in; k += 2)
+        for (int o = 0; o < KERNEL_PANEL; o++) {
+            const uint16_t *pair = w + (k / 2 * KERNEL_PANEL + o) * 2;
+            out[o] += bf16_to_f32(x[k]) * bf16_to_f32(pair[0]);
+            out[o] += bf16_to_f32(x[k + 1]) * bf16_to_f32(pair[1]);
+        }
+}
+
+/* Σ over one group of n inputs, exact in 32 bits: 256 · 127 · 127 < 2³¹. */
+static void group_sums(const int8_t *x, const int8_t *w, int n, int32_t sums[KERNEL_PANEL])
+{
+    for (int o = 0; o < KERNEL_PANEL; o++)
+        sums[o] = 0;
+    for (int k = 0; k < n; k += 4)
+        for (int o = 0; o < KERNEL_PANEL; o++)
+            for (int i = 0; i < 4; i++)
+                sums[o] += x[k + i] * w[k * KERNEL_PANEL + 4 * o + i];
+}
+
+static void product_int8(const acts *x, int token, const int8_t *w, const float *w_scales,
+                         float out[KERNEL_PANEL])
+{
+    int group = kernel_group(x->n_in), n_groups = kernel_n_groups(x->n_in);
+    int padded = kernel_padded(x->n_in);
+    const int8_t *row = (const int8_t *)x->data + (size_t)token * x->stride;
+    const float *x_scales = x->scales + (size_t)token * (size_t)n_groups;
+    for (int g = 0; g < n_groups; g++) {
+        int first = g * group, n = padded - first < group ? padded - first : group;
+        int32_t sums[KERNEL_PANEL];
+        group_sums(row + first, w + first * KERNEL_PANEL, n, sums);
+        for (int o = 0; o < KERNEL_PANEL; o++)
+            out[o] = fmaf((float)sums[o], w_scales[g * KERNEL_PANEL + o] * x_scales[g], out[o]);
+    }
+}
+
+static void product(const acts *x, int token, const kernel_panels *w, int panel,
+                    float out[KERNEL_PANEL])
+{
+    size_t padded = (size_t)kernel_padded(x->n_in);
+    size_t row_at = (size_t)token * x->stride, panel_at = (size_t)panel * padded * KERNEL_PANEL;
+    for (int o = 0; o < KERNEL_PANEL; o++)
+        out[o] = 0.0f;
+    if (w->compute == SLANT_COMPUTE_INT8)
+        product_int8(x, token, (const int8_t *)w->data + panel_at,
+                     w->scales + panel * kernel_n_groups(x->n_in) * KERNEL_PANEL, out);
+    else if (w->compute == SLANT_COMPUTE_BF16)
+        product_bf16((const uint16_t *)x->data + row_at, (const uint16_t *)w->data + panel_at,
+                     (int)padded, out);
+    else
+        product_f32((const float *)x->data + row_at, (const float *)w->data + panel_at, (int)padded,
+                    out);
+}
+
+void matmul_scalar(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
+                   size_t out_stride, bool accumulate, void *scratch)
+{
+    (void)scratch;
+    for (int p = 0; p < w->n_panels; p++)
+        for (int t = 0; t < n_tokens; t++) {
+            float sums[KERNEL_PANEL];
+            float *row = out + (size_t)t * out_stride + (size_t)p * KERNEL_PANEL;
+            product(x, token0 + t, w, p, sums);
+            for (int o = 0; o < KERNEL_PANEL; o++)
+                row[o] = accumulate ? row[o] + sums[o] : sums[o];
+        }
+}
