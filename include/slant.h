@@ -11,9 +11,8 @@
  *         slant_error err;
  *         slant_engine *engine = NULL;
  *         slant_session *session = NULL;
- *         slant_text article = {.text = "The senator said …", .text_bytes = strlen("The senator said …")};
- *         float scores[8];
- *         slant_result result;
+ *         slant_text article = {.text = "The senator said …", .text_bytes = strlen("The senator
+ * said …")}; float scores[8]; slant_result result;
  *
  *         if (slant_engine_open(NULL, NULL, &engine, &err) != SLANT_OK ||
  *             slant_session_open(engine, NULL, &session, &err) != SLANT_OK ||
@@ -72,7 +71,12 @@ typedef struct slant_error {
 } slant_error;
 
 /* How weights are held. AUTO: as stored. */
-typedef enum slant_dtype { SLANT_DTYPE_AUTO, SLANT_DTYPE_NF4, SLANT_DTYPE_BF16, SLANT_DTYPE_F32 } slant_dtype;
+typedef enum slant_dtype {
+    SLANT_DTYPE_AUTO,
+    SLANT_DTYPE_NF4,
+    SLANT_DTYPE_BF16,
+    SLANT_DTYPE_F32
+} slant_dtype;
 
 /* How products are computed. AUTO: the fastest path of this CPU that keeps the stated accuracy. */
 typedef enum slant_compute {
@@ -115,13 +119,13 @@ typedef struct slant_engine_options {
 } slant_engine_options;
 
 typedef struct slant_session_options {
-    int n_threads; /* 0: all cores that the process may use */
+    int n_threads;  /* 0: all cores that the process may use */
     int max_length; /* ids, special tokens counted; 0: slant.json's, else the model's limit */
     slant_truncation truncation;
     int stride; /* of windows, in ids; 0: max_length / 2 */
     slant_function function;
-    bool raw;   /* softmax without the adapter's calibration temperature */
-    bool lossy; /* bytes that are not UTF-8 become U+FFFD instead of an error */
+    bool raw;            /* softmax without the adapter's calibration temperature */
+    bool lossy;          /* bytes that are not UTF-8 become U+FFFD instead of an error */
     bool pipeline_empty; /* score "" as its special tokens alone, as transformers does */
 } slant_session_options;
 

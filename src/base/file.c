@@ -66,8 +66,8 @@ slant_status file_read(const char *path, size_t max_bytes, buf *out, slant_error
             break;
         total += (size_t)got;
         if (total > max_bytes) {
-            status = status_fail(err, SLANT_ERR_FORMAT, "%s: longer than the %zu bytes allowed here",
-                                 path, max_bytes);
+            status = status_fail(err, SLANT_ERR_FORMAT,
+                                 "%s: longer than the %zu bytes allowed here", path, max_bytes);
             break;
         }
         out->size_bytes += (size_t)got;

@@ -31,7 +31,8 @@ typedef struct file_writer {
 } file_writer;
 
 slant_status file_writer_open(file_writer *w, const char *path, slant_error *err);
-slant_status file_writer_write(file_writer *w, const void *bytes, size_t size_bytes, slant_error *err);
+slant_status file_writer_write(file_writer *w, const void *bytes, size_t size_bytes,
+                               slant_error *err);
 slant_status file_writer_commit(file_writer *w, slant_error *err);
 void file_writer_abort(file_writer *w); /* harmless after commit and on a zeroed writer */
 
@@ -49,6 +50,7 @@ const char *file_base_name(const char *path);
 typedef struct file_digest file_digest;
 file_digest *file_digest_open(void); /* NULL when memory is out */
 void file_digest_update(file_digest *digest, const void *bytes, size_t size_bytes);
-void file_digest_close(file_digest *digest, char out[FILE_DIGEST_CHARS]); /* frees; out may be NULL */
+void file_digest_close(file_digest *digest,
+                       char out[FILE_DIGEST_CHARS]); /* frees; out may be NULL */
 
 #endif

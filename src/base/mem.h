@@ -28,7 +28,8 @@ bool mem_add(size_t a, size_t b, size_t *out);
 /* How many allocations (of all three kinds, growths included) the process has made. */
 uint64_t mem_alloc_count(void);
 
-/* For tests: the n-th allocation from now (1 = the next) fails, and if sticky all after it; 0: none. */
+/* For tests: the n-th allocation from now (1 = the next) fails, and if sticky all after it; 0:
+ * none. */
 void mem_fail_at(uint64_t nth, bool sticky);
 
 /* An arena hands out pieces that are freed together. Pieces are aligned to 16 bytes. */

@@ -6,7 +6,8 @@
 
 #define SLANT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Writes the message (cut at a character boundary if too long) and returns status. err may be NULL. */
+/* Writes the message (cut at a character boundary if too long) and returns status. err may be NULL.
+ */
 slant_status status_fail(slant_error *err, slant_status status, const char *fmt, ...)
     SLANT_PRINTF(3, 4);
 

@@ -10,7 +10,8 @@ int thread_available(void);
 void thread_run(int n_threads, void (*body)(void *context, int thread, int n_threads),
                 void *context);
 
-/* The share of thread t of n items: [*first, *end), in order, sizes differing by one granule at most. */
+/* The share of thread t of n items: [*first, *end), in order, sizes differing by one granule at
+ * most. */
 void thread_share(int n_items, int granule, int thread, int n_threads, int *first, int *end);
 
 #endif

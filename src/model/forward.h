@@ -5,10 +5,10 @@
 #include "model/workspace.h"
 
 /* ids [n_tokens]: n_sequences sequences end to end without padding, sequence s being
- * ids[bounds[s]] … ids[bounds[s + 1]]; bounds [n_sequences + 1]. Each sequence has its own positions
- * from 0 and sees only itself. pooled [n_sequences]: which token of the sequence is pooled (transformers:
- * the rightmost that is not pad_token_id, else 0). logits [n_sequences][n_labels].
- * Allocates nothing. */
+ * ids[bounds[s]] … ids[bounds[s + 1]]; bounds [n_sequences + 1]. Each sequence has its own
+ * positions from 0 and sees only itself. pooled [n_sequences]: which token of the sequence is
+ * pooled (transformers: the rightmost that is not pad_token_id, else 0). logits
+ * [n_sequences][n_labels]. Allocates nothing. */
 slant_status forward(const model *m, workspace *w, const int32_t *ids, const int *bounds,
                      int n_sequences, const int *pooled, float *logits, slant_error *err);
 

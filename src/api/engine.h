@@ -1,0 +1,14 @@
+/* The engine behind slant.h: a model, the kernels that run it, and the facts about both. */
+#ifndef SLANT_API_ENGINE_H
+#define SLANT_API_ENGINE_H
+
+#include "model/model.h"
+
+struct slant_engine {
+    model *m;
+    const kernel_table *kernels;
+    slant_compute compute;
+    slant_engine_info info;
+};
+
+#endif

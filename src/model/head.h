@@ -1,0 +1,14 @@
+/* The classification head. */
+#ifndef SLANT_MODEL_HEAD_H
+#define SLANT_MODEL_HEAD_H
+
+#include "model/pass.h"
+
+/* Which token of a sequence is pooled, as transformers chooses: the rightmost whose id is not
+ * pad_token_id; 0 where all are; the last where pad_token_id is negative (none). */
+int head_pooled(const int32_t *ids, int n_ids, int64_t pad_token_id);
+
+/* logits [n_sequences][n_labels] = score · norm(hidden) of the pooled rows. */
+void head_forward(pass *p, float *logits);
+
+#endif

@@ -1,0 +1,137 @@
+/* Which thread expands which panels and runs them against which tokens. The products themselves are
+ * src/kernels' business. */
+#include "model/linear.h"
+
+#include "base/thread.h"
+
+#include <string.h>
+
+/* A block of expanded panels should stay in the second-level cache while all tokens pass it. */
+enum { BLOCK_BYTES = 768 * 1024 };
+
+static int block_panels(const workspace *w, int n_in, slant_compute compute)
+{
+    size_t one = w->kernels->panel_bytes(compute, n_in, 1);
+    size_t fit = one == 0 ? 1 : BLOCK_BYTES / one;
+    return fit < 1 ? 1 : fit > LINEAR_MAX_BLOCK_PANELS ? LINEAR_MAX_BLOCK_PANELS : (int)fit;
+}
+
+static int panels_of(const kernel_weight *w)
+{
+    return (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
+}
+
+size_t linear_panel_bytes(const workspace *w, int n_in, int rank)
+{
+    size_t one = w->kernels->panel_bytes(w->compute, n_in, 1);
+    size_t whole_a =
+        w->kernels->panel_bytes(w->compute, n_in, (rank + KERNEL_PANEL - 1) / KERNEL_PANEL);
+    size_t blocks_of_b = w->kernels->panel_bytes(w->lora_compute, rank, LINEAR_MAX_BLOCK_PANELS);
+    size_t most = one > BLOCK_BYTES ? one : BLOCK_BYTES;
+    most = whole_a > most ? whole_a : most;
+    return blocks_of_b > most ? blocks_of_b : most;
+}
+
+static kernel_panels expand(const workspace *w, thread_scratch *scratch,
+                            const kernel_weight *weight, slant_compute compute, int first_panel,
+                            int n_panels)
+{
+    kernel_panels panels = {.compute = compute,
+                            .n_in = weight->n_in,
+                            .n_panels = n_panels,
+                            .data = scratch->panels,
+                            .scales = scratch->panel_scales};
+    w->kernels->expand(weight, first_panel, n_panels, &panels, scratch->expand);
+    return panels;
+}
+
+void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *adapter,
+                     const acts *x, int x_row0, int n_tokens, acts *low, int low_row0)
+{
+    if (adapter->rank == 0)
+        return;
+    int n_panels = panels_of(&adapter->a);
+    size_t width = (size_t)n_panels * KERNEL_PANEL;
+    acts rows = *low;
+    rows.n_in = adapter->rank;
+    kernel_panels panels = expand(w, scratch, &adapter->a, x->compute, 0, n_panels);
+    for (int t = 0; t < n_tokens; t += LINEAR_LOW_ROWS) {
+        int rows_here = n_tokens - t < LINEAR_LOW_ROWS ? n_tokens - t : LINEAR_LOW_ROWS;
+        w->kernels->matmul(x, x_row0 + t, rows_here, &panels, scratch->row, width, false,
+                           scratch->matmul);
+        for (size_t i = 0; i < (size_t)rows_here * width; i++)
+            scratch->row[i] *= adapter->scale;
+        w->kernels->quantise(scratch->row, width, rows_here, &rows, low_row0 + t);
+    }
+}
+
+static void start_from_bias(const linear_job *job, int first_output, int n_outputs)
+{
+    const float *bias = job->layer->bias;
+    int real = job->layer->w.n_out - first_output;
+    if (real > n_outputs)
+        real = n_outputs;
+    for (int t = 0; t < job->n_tokens; t++) {
+        float *out = job->out + (size_t)t * job->out_stride + first_output;
+        if (job->accumulate)
+            for (int i = 0; i < real; i++)
+                out[i] += bias[first_output + i];
+        else
+            memcpy(out, bias + first_output, (size_t)real * sizeof *out);
+    }
+}
+
+static void run_block(const workspace *w, thread_scratch *scratch, const linear_job *job,
+                      int first_panel, int n_panels)
+{
+    const linear *l = job->layer;
+    float *out = job->out + (size_t)first_panel * KERNEL_PANEL;
+    bool accumulate = job->accumulate;
+    if (l->bias != NULL) {
+        start_from_bias(job, first_panel * KERNEL_PANEL, n_panels * KERNEL_PANEL);
+        accumulate = true;
+    }
+    if (l->adapter.rank > 0) {
+        acts low = *job->low;
+        low.n_in = l->adapter.rank;
+        kernel_panels b = expand(w, scratch, &l->adapter.b, w->lora_compute, first_panel, n_panels);
+        w->kernels->matmul(&low, job->low_row0, job->n_tokens, &b, out, job->out_stride, accumulate,
+                           scratch->matmul);
+        accumulate = true;
+    }
+    kernel_panels panels = expand(w, scratch, &l->w, w->compute, first_panel, n_panels);
+    w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
+                       accumulate, scratch->matmul);
+}
+
+typedef struct linear_team {
+    const workspace *w;
+    const linear_job *jobs;
+    int n_jobs, n_panels;
+} linear_team;
+
+static void linear_share(void *context, int thread, int n_threads)
+{
+    const linear_team *team = context;
+    int first, end, passed = 0;
+    thread_share(team->n_panels, 1, thread, n_threads, &first, &end);
+    for (int j = 0; j < team->n_jobs; j++) {
+        const linear_job *job = &team->jobs[j];
+        int n_panels = panels_of(&job->layer->w);
+        int from = first - passed > 0 ? first - passed : 0;
+        int to = end - passed < n_panels ? end - passed : n_panels;
+        int block = block_panels(team->w, job->layer->w.n_in, team->w->compute);
+        for (int panel = from; panel < to; panel += block)
+            run_block(team->w, &team->w->threads[thread], job, panel,
+                      to - panel < block ? to - panel : block);
+        passed += n_panels;
+    }
+}
+
+void linear_forward(workspace *w, const linear_job *jobs, int n_jobs)
+{
+    linear_team team = {w, jobs, n_jobs, 0};
+    for (int j = 0; j < n_jobs; j++)
+        team.n_panels += panels_of(&jobs[j].layer->w);
+    thread_run(w->n_threads, linear_share, &team);
+}

@@ -1,0 +1,34 @@
+/* One forward pass in progress: the batch, and which rows of the residual stream it still follows.
+ */
+#ifndef SLANT_MODEL_PASS_H
+#define SLANT_MODEL_PASS_H
+
+#include "model/workspace.h"
+
+typedef struct pass {
+    const model *m;
+    workspace *w;
+    const int32_t *ids; /* [n_tokens] */
+    const int *bounds;  /* [n_sequences + 1] */
+    const int *pooled;  /* [n_sequences], positions within their sequence */
+    int n_sequences;
+    int n_tokens;
+    int n_rows; /* rows of hidden that are alive: n_tokens, then n_sequences after the last layer's
+                   keys and values */
+    slant_error *err;
+    slant_status status; /* of the first thread that failed */
+} pass;
+
+/* Runs body on every thread of the workspace with its share [first, end) of the pass's rows. */
+typedef void (*pass_rows_body)(pass *p, const void *context, thread_scratch *scratch, int first,
+                               int end);
+void pass_rows(pass *p, pass_rows_body body, const void *context);
+
+/* hidden's row s becomes the pooled token's row of sequence s; n_rows becomes n_sequences. */
+void pass_keep_pooled(pass *p);
+
+/* RMSNorm of the rows that are alive into w->normed, and the low-rank products of the n_linears
+ * layers that read it. */
+void pass_norm(pass *p, const float *weight, const linear *linears, const int *which, int n_which);
+
+#endif
