@@ -57,7 +57,8 @@ slant_status status_context(slant_error *err, slant_status status, const char *f
         int used = vsnprintf(err->message, sizeof err->message, fmt, args);
         va_end(args);
         if (used >= 0 && (size_t)used < sizeof err->message)
-            snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", inner);
+            snprintf(err->message + used, sizeof err->message - (size_t)used, ": %.*s",
+                     (int)(sizeof err->message - (size_t)used), inner);
         err->status = status;
         trim_to_character(err->message, sizeof err->message);
     }
