@@ -32,9 +32,29 @@ endforeach()
 add_library(slant_objects OBJECT ${SLANT_LIBRARY_SOURCES})
 target_link_libraries(slant_objects PUBLIC slant_options)
 
+# Three forms of the library. Tests and the program link every symbol of slant_static; what is
+# installed offers the symbols that start with slant_ alone, shared and static alike.
 add_library(slant_static STATIC $<TARGET_OBJECTS:slant_objects>)
-set_target_properties(slant_static PROPERTIES OUTPUT_NAME slant)
+set_target_properties(slant_static PROPERTIES OUTPUT_NAME slant_all)
 target_link_libraries(slant_static PUBLIC slant_options)
+
+add_library(slant_shared SHARED $<TARGET_OBJECTS:slant_objects>)
+set_target_properties(slant_shared PROPERTIES OUTPUT_NAME slant
+    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+    LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/slant.map)
+target_link_libraries(slant_shared PRIVATE slant_options)
+target_link_options(slant_shared PRIVATE
+    -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/slant.map -Wl,--no-undefined)
+
+add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/libslant.a
+    COMMAND ${CMAKE_LINKER} -r -o slant_one.o $<TARGET_OBJECTS:slant_objects>
+    COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=slant_* slant_one.o
+    COMMAND ${CMAKE_COMMAND} -E rm -f libslant.a
+    COMMAND ${CMAKE_AR} rcs libslant.a slant_one.o
+    COMMAND ${CMAKE_COMMAND} -E rm -f slant_one.o
+    DEPENDS slant_objects $<TARGET_OBJECTS:slant_objects>
+    COMMAND_EXPAND_LISTS VERBATIM COMMENT "Putting the static library together")
+add_custom_target(slant_archive ALL DEPENDS ${CMAKE_BINARY_DIR}/libslant.a)
 
 file(GLOB SLANT_CLI_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 if(SLANT_CLI_SOURCES)
@@ -42,30 +62,4 @@ if(SLANT_CLI_SOURCES)
     set_target_properties(slant_program PROPERTIES OUTPUT_NAME slant
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
     target_link_libraries(slant_program PRIVATE slant_static)
-endif()
-
-# Every tests/unit/test_*.c is one cmocka program.
-if(SLANT_TESTS)
-    enable_testing()
-    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
-    file(GLOB SLANT_UNIT_TESTS CONFIGURE_DEPENDS tests/unit/test_*.c)
-    foreach(source IN LISTS SLANT_UNIT_TESTS)
-        get_filename_component(name ${source} NAME_WE)
-        add_executable(${name} ${source})
-        target_link_libraries(${name} PRIVATE slant_static PkgConfig::CMOCKA)
-        target_compile_definitions(${name} PRIVATE SLANT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-        add_test(NAME ${name} COMMAND ${name})
-        set_tests_properties(${name} PROPERTIES TIMEOUT 300)
-    endforeach()
-endif()
-
-# Every tests/fuzz/fuzz_*.c is one libFuzzer program; its seeds are in tests/fuzz/seeds/<name>/.
-if(SLANT_FUZZ)
-    file(GLOB SLANT_FUZZERS CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
-    foreach(source IN LISTS SLANT_FUZZERS)
-        get_filename_component(name ${source} NAME_WE)
-        add_executable(${name} ${source})
-        target_link_libraries(${name} PRIVATE slant_static)
-        target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    endforeach()
 endif()
