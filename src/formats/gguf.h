@@ -8,8 +8,19 @@
 typedef struct gguf gguf;
 
 typedef enum gguf_type {
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL,
-    GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64
 } gguf_type;
 
 /* Opens and checks: magic, version, counts against the file's size, every string and array bounded,
@@ -27,9 +38,9 @@ const tensor_view *gguf_find(const gguf *g, const char *name);
 
 /* Metadata. The typed getters give false where the key is absent or of another kind. */
 bool gguf_has(const gguf *g, const char *key);
-bool gguf_int(const gguf *g, const char *key, int64_t *out);    /* any integer type or bool */
-bool gguf_double(const gguf *g, const char *key, double *out);  /* any number */
-const char *gguf_string(const gguf *g, const char *key);        /* NULL: absent; terminated */
+bool gguf_int(const gguf *g, const char *key, int64_t *out);   /* any integer type or bool */
+bool gguf_double(const gguf *g, const char *key, double *out); /* any number */
+const char *gguf_string(const gguf *g, const char *key);       /* NULL: absent; terminated */
 /* Arrays: element count, or 0; then element i. Arrays of strings, integers or floats. */
 size_t gguf_array_count(const gguf *g, const char *key);
 bool gguf_array_strings(const gguf *g, const char *key, const char *const **strings,
