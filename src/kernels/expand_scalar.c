@@ -53,32 +53,32 @@ static void nf4_group_int8(const kernel_weight *w, int panel, int o, int first, 
     for (int k = first; k < first + n; k++) {
         int ratio = (int)rintf(nf4_block_absmax(w, panel, o, k / 64) * inverse);
         int code = (int)rintf(w->code_map[nf4_code(w, panel, o, k)] * (NF4_CODE_ONE / code_max));
-        data[panel_index(o, k, 4)] = (int8_t)((code * ratio + (1 << 14)) >> 15);
+        data[panel_index(o, k - first, 4)] = (int8_t)((code * ratio + (1 << 14)) >> 15);
     }
     *scale = absmax * (code_max / 127.0f);
 }
 
-static void row_group_int8(const float *row, int o, int first, int n, int8_t *data, float *scale)
+/* values [n]: one output's group. */
+static void row_group_int8(const float *values, int o, int n, int8_t *data, float *scale)
 {
     float absmax = 0;
-    for (int k = first; k < first + n; k++)
-        absmax = fmaxf(absmax, fabsf(row[k]));
+    for (int k = 0; k < n; k++)
+        absmax = fmaxf(absmax, fabsf(values[k]));
     float inverse = absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax;
-    for (int k = first; k < first + n; k++)
-        data[panel_index(o, k, 4)] = (int8_t)rintf(row[k] * inverse);
+    for (int k = 0; k < n; k++)
+        data[panel_index(o, k, 4)] = (int8_t)rintf(values[k] * inverse);
     *scale = absmax / 127.0f;
 }
 
-static void store_float_row(const float *row, int o, const kernel_panels *out, size_t panel_at)
+static void store_float_row(const float *row, int o, int n, slant_compute compute, void *panel)
 {
-    int padded = kernel_padded(out->n_in);
-    if (out->compute == SLANT_COMPUTE_BF16) {
-        uint16_t *data = (uint16_t *)out->data + panel_at;
-        for (int k = 0; k < padded; k++)
+    if (compute == SLANT_COMPUTE_BF16) {
+        uint16_t *data = panel;
+        for (int k = 0; k < n; k++)
             data[panel_index(o, k, 2)] = bf16_from_f32(row[k]);
     } else {
-        float *data = (float *)out->data + panel_at;
-        for (int k = 0; k < padded; k++)
+        float *data = panel;
+        for (int k = 0; k < n; k++)
             data[panel_index(o, k, 1)] = row[k];
     }
 }
@@ -100,29 +100,34 @@ static void decode_output(const kernel_weight *w, int panel, int o, float *row)
         row[k] = 0.0f;
 }
 
+static void expand_output_int8(const kernel_weight *w, int panel, int o, const input_range *r,
+                               const float *row, int8_t *data, float *scales)
+{
+    bool is_nf4 = w->type == DTYPE_NF4;
+    float code_max = is_nf4 ? largest_code(w->code_map) : 0.0f;
+    for (int g = 0; g < r->n_groups; g++) {
+        int first = g * r->group, n = range_group_length(r, g);
+        int8_t *group = data + first * KERNEL_PANEL;
+        float *scale = scales + g * KERNEL_PANEL + o;
+        if (is_nf4)
+            nf4_group_int8(w, panel, o, r->first + first, n, code_max, group, scale);
+        else
+            row_group_int8(row + r->first + first, o, n, group, scale);
+    }
+}
+
 static void expand_output(const kernel_weight *w, int panel, int o, kernel_panels *out, int slot,
                           float *row)
 {
-    int padded = kernel_padded(w->n_in), group = kernel_group(w->n_in);
-    int n_groups = kernel_n_groups(w->n_in);
-    bool is_nf4 = w->type == DTYPE_NF4;
-    size_t panel_at = (size_t)slot * (size_t)padded * KERNEL_PANEL;
-    if (out->compute != SLANT_COMPUTE_INT8 || !is_nf4)
+    input_range r = panels_range(out);
+    char *data = (char *)out->data + (size_t)slot * kernel_panel_bytes(out->compute, r.length, 1);
+    if (out->compute != SLANT_COMPUTE_INT8 || w->type != DTYPE_NF4)
         decode_output(w, panel, o, row);
-    if (out->compute != SLANT_COMPUTE_INT8) {
-        store_float_row(row, o, out, panel_at);
-        return;
-    }
-    int8_t *data = (int8_t *)out->data + panel_at;
-    float *scales = out->scales + (size_t)slot * (size_t)n_groups * KERNEL_PANEL + o;
-    float code_max = is_nf4 ? largest_code(w->code_map) : 0.0f;
-    for (int g = 0; g < n_groups; g++) {
-        int first = g * group, n = padded - first < group ? padded - first : group;
-        if (is_nf4)
-            nf4_group_int8(w, panel, o, first, n, code_max, data, scales + g * KERNEL_PANEL);
-        else
-            row_group_int8(row, o, first, n, data, scales + g * KERNEL_PANEL);
-    }
+    if (out->compute == SLANT_COMPUTE_INT8)
+        expand_output_int8(w, panel, o, &r, row, (int8_t *)data,
+                           out->scales + slot * r.n_groups * KERNEL_PANEL);
+    else
+        store_float_row(row + r.first, o, r.length, out->compute, data);
 }
 
 void expand_scalar(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,

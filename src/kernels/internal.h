@@ -25,6 +25,32 @@
 /* Below this an int8 group counts as zero: 127 / absmax must stay finite. */
 #define INT8_LEAST_ABSMAX 1e-30f
 
+/* The inputs that some panels hold, in whole groups; length is padded. */
+typedef struct input_range {
+    int first_group, n_groups; /* of the row's groups */
+    int group;                 /* inputs per group but the last */
+    int first, length;         /* inputs */
+} input_range;
+
+static inline input_range panels_range(const kernel_panels *p)
+{
+    int all = kernel_n_groups(p->n_in), group = kernel_group(p->n_in);
+    input_range r = {.first_group = p->first_group,
+                     .n_groups = p->n_groups > 0 ? p->n_groups : all,
+                     .group = group,
+                     .first = p->first_group * group};
+    int end = (r.first_group + r.n_groups) * group, padded = kernel_padded(p->n_in);
+    r.length = (end < padded ? end : padded) - r.first;
+    return r;
+}
+
+/* Inputs of group g of the range, counted from the range's start. */
+static inline int range_group_length(const input_range *r, int g)
+{
+    int left = r->length - g * r->group;
+    return left < r->group ? left : r->group;
+}
+
 /* The scalar reference. */
 size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels);
 void rmsnorm_scalar(const float *x, size_t x_stride, const float *weight, float eps, int n_tokens,

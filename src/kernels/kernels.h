@@ -10,25 +10,28 @@
  *   BF16  x and w rounded to bf16, fp32 sums
  *   INT8  x and w as int8 with one fp32 scale per group of at most 256 inputs on both sides, exact
  *         int32 sums within a group, fp32 sums over groups in order
- * x is an `acts`; w comes in panels of 16 outputs, expanded from however the weight is held into the
- * order that the product reads, once per panel, and used for all tokens. An output's sum has one
- * order that depends on n_in alone, so results do not depend on how many tokens or panels a call
- * covers. */
+ * x is an `acts`; w comes in panels of 16 outputs, expanded from however the weight is held into
+ * the order that the product reads, once per panel, and used for all tokens. An output's sum has
+ * one order that depends on n_in alone, so results do not depend on how many tokens or panels a
+ * call covers. */
 #ifndef SLANT_KERNELS_KERNELS_H
 #define SLANT_KERNELS_KERNELS_H
 
 #include "base/dtype.h"
 #include "base/status.h"
 
-#define KERNEL_PANEL 16       /* outputs per panel */
-#define KERNEL_K_ALIGN 64     /* inputs are padded with zeros to a multiple of this */
-#define KERNEL_GROUP_MAX 256  /* inputs per int8 scale at most */
+#define KERNEL_PANEL 16      /* outputs per panel */
+#define KERNEL_K_ALIGN 64    /* inputs are padded with zeros to a multiple of this */
+#define KERNEL_GROUP_MAX 256 /* inputs per int8 scale at most */
 
 /* n_in rounded up to KERNEL_K_ALIGN. */
 int kernel_padded(int n_in);
 /* int8 groups: all of kernel_group(n_in) inputs, a multiple of 64 up to 256, but the last. */
 int kernel_group(int n_in);
 int kernel_n_groups(int n_in);
+/* The best distance between the rows of acts, in elements: padded, and not a power of two, so that
+ * rows do not share cache sets. */
+size_t kernel_acts_stride(slant_compute compute, int n_in);
 
 /* Activations ready for products: [n_tokens][stride], row-major, rows padded with zeros up to
  * kernel_padded(n_in). Rows start at multiples of 64 bytes. */
@@ -55,10 +58,14 @@ typedef struct kernel_weight {
     float nested_offset;
 } kernel_weight;
 
-/* One or more panels ready for a product of one compute; memory from kernel_panel_bytes. */
+/* One or more panels ready for a product of one compute; memory from panel_bytes. They hold the
+ * groups first_group … first_group + n_groups of the inputs; n_groups 0 means all of them. A long
+ * product may be taken in such portions, each accumulating upon the one before: the bits are those
+ * of the whole. */
 typedef struct kernel_panels {
     slant_compute compute;
     int n_in, n_panels;
+    int first_group, n_groups;
     void *data;    /* in the instruction set's own order; 64-byte aligned */
     float *scales; /* INT8: [n_panels][n_groups][16] */
 } kernel_panels;
@@ -82,12 +89,12 @@ typedef struct attention_args {
 } attention_args;
 
 typedef struct kernel_table {
-    const char *name; /* "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" */
+    const char *name;  /* "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" */
     bool int8_is_fast; /* whether AUTO means INT8 here; else BF16 if bf16_is_fast, else F32 */
     bool bf16_is_fast;
 
-    /* RMSNorm (Zhang & Sennrich 2019) as transformers computes it: x·rsqrt(mean(x²)+eps), then × weight.
-     * x [n_tokens][x_stride]; weight [n_in]; rows out_row0 … of out are written. */
+    /* RMSNorm (Zhang & Sennrich 2019) as transformers computes it: x·rsqrt(mean(x²)+eps), then ×
+     * weight. x [n_tokens][x_stride]; weight [n_in]; rows out_row0 … of out are written. */
     void (*rmsnorm)(const float *x, size_t x_stride, const float *weight, float eps, int n_tokens,
                     acts *out, int out_row0);
     /* Plain conversion of rows into acts. */
@@ -104,16 +111,19 @@ typedef struct kernel_table {
 
     /* Bytes for n_panels panels (data), 64-byte aligned size. */
     size_t (*panel_bytes)(slant_compute compute, int n_in, int n_panels);
-    /* Expands panels first_panel … first_panel + n_panels of w. scratch: kernel_expand_scratch_bytes. */
+    /* Expands panels first_panel … first_panel + n_panels of w. scratch:
+     * kernel_expand_scratch_bytes. */
     void (*expand)(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
                    void *scratch);
-    /* out[t][o] (+)= product for token rows token0 … token0 + n_tokens of x and 16·n_panels outputs.
-     * out [n_tokens][out_stride], out_stride ≥ 16·n_panels. scratch: KERNEL_MATMUL_SCRATCH bytes. */
+    /* out[t][o] (+)= product for token rows token0 … token0 + n_tokens of x and 16·n_panels
+     * outputs. out [n_tokens][out_stride], out_stride ≥ 16·n_panels. scratch: KERNEL_MATMUL_SCRATCH
+     * bytes, 64-byte aligned. A sum starts from what is there where it accumulates, else from zero.
+     */
     void (*matmul)(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                    size_t out_stride, bool accumulate, void *scratch);
 
-    /* Causal attention of one sequence and one kv head for the query heads that share it, softmax in
-     * fp32, online over tiles of keys whose bounds depend on positions alone. */
+    /* Causal attention of one sequence and one kv head for the query heads that share it, softmax
+     * in fp32, online over tiles of keys whose bounds depend on positions alone. */
     void (*attention)(const attention_args *args);
 } kernel_table;
 
@@ -121,8 +131,8 @@ size_t kernel_expand_scratch_bytes(int n_in);
 #define KERNEL_MATMUL_SCRATCH 65536
 size_t attention_scratch_bytes(int n_keys, int head_dim, int n_heads);
 
-/* What this CPU (and this build) offers, best first; forced by name. NULL: unknown name or not to be
- * had here. */
+/* What this CPU (and this build) offers, best first; forced by name. NULL: unknown name or not to
+ * be had here. */
 const kernel_table *kernel_table_best(void); /* SLANT_ISA, where set and had, else the best */
 const kernel_table *kernel_table_named(const char *name);
 /* All tables that run here, best first; returns how many, at most cap. */

@@ -3,6 +3,7 @@
 #include "quant/quant.h"
 
 #include <math.h>
+#include <string.h>
 
 static void product_f32(const float *x, const float *w, int n_in, float out[KERNEL_PANEL])
 {
@@ -32,17 +33,16 @@ static void group_sums(const int8_t *x, const int8_t *w, int n, int32_t sums[KER
                 sums[o] += x[k + i] * w[k * KERNEL_PANEL + 4 * o + i];
 }
 
-static void product_int8(const acts *x, int token, const int8_t *w, const float *w_scales,
-                         float out[KERNEL_PANEL])
+static void product_int8(const acts *x, int token, const input_range *r, const int8_t *w,
+                         const float *w_scales, float out[KERNEL_PANEL])
 {
-    int group = kernel_group(x->n_in), n_groups = kernel_n_groups(x->n_in);
-    int padded = kernel_padded(x->n_in);
-    const int8_t *row = (const int8_t *)x->data + (size_t)token * x->stride;
-    const float *x_scales = x->scales + (size_t)token * (size_t)n_groups;
-    for (int g = 0; g < n_groups; g++) {
-        int first = g * group, n = padded - first < group ? padded - first : group;
+    const int8_t *row = (const int8_t *)x->data + (size_t)token * x->stride + r->first;
+    const float *x_scales =
+        x->scales + (size_t)token * (size_t)kernel_n_groups(x->n_in) + r->first_group;
+    for (int g = 0; g < r->n_groups; g++) {
+        int first = g * r->group;
         int32_t sums[KERNEL_PANEL];
-        group_sums(row + first, w + first * KERNEL_PANEL, n, sums);
+        group_sums(row + first, w + first * KERNEL_PANEL, range_group_length(r, g), sums);
         for (int o = 0; o < KERNEL_PANEL; o++)
             out[o] = fmaf((float)sums[o], w_scales[g * KERNEL_PANEL + o] * x_scales[g], out[o]);
     }
@@ -51,18 +51,17 @@ static void product_int8(const acts *x, int token, const int8_t *w, const float 
 static void product(const acts *x, int token, const kernel_panels *w, int panel,
                     float out[KERNEL_PANEL])
 {
-    size_t padded = (size_t)kernel_padded(x->n_in);
-    size_t row_at = (size_t)token * x->stride, panel_at = (size_t)panel * padded * KERNEL_PANEL;
-    for (int o = 0; o < KERNEL_PANEL; o++)
-        out[o] = 0.0f;
+    input_range r = panels_range(w);
+    size_t row_at = (size_t)token * x->stride + (size_t)r.first;
+    size_t panel_at = (size_t)panel * (size_t)r.length * KERNEL_PANEL;
     if (w->compute == SLANT_COMPUTE_INT8)
-        product_int8(x, token, (const int8_t *)w->data + panel_at,
-                     w->scales + panel * kernel_n_groups(x->n_in) * KERNEL_PANEL, out);
+        product_int8(x, token, &r, (const int8_t *)w->data + panel_at,
+                     w->scales + panel * r.n_groups * KERNEL_PANEL, out);
     else if (w->compute == SLANT_COMPUTE_BF16)
         product_bf16((const uint16_t *)x->data + row_at, (const uint16_t *)w->data + panel_at,
-                     (int)padded, out);
+                     r.length, out);
     else
-        product_f32((const float *)x->data + row_at, (const float *)w->data + panel_at, (int)padded,
+        product_f32((const float *)x->data + row_at, (const float *)w->data + panel_at, r.length,
                     out);
 }
 
@@ -72,10 +71,9 @@ void matmul_scalar(const acts *x, int token0, int n_tokens, const kernel_panels 
     (void)scratch;
     for (int p = 0; p < w->n_panels; p++)
         for (int t = 0; t < n_tokens; t++) {
-            float sums[KERNEL_PANEL];
             float *row = out + (size_t)t * out_stride + (size_t)p * KERNEL_PANEL;
-            product(x, token0 + t, w, p, sums);
-            for (int o = 0; o < KERNEL_PANEL; o++)
-                row[o] = accumulate ? row[o] + sums[o] : sums[o];
+            if (!accumulate)
+                memset(row, 0, KERNEL_PANEL * sizeof *row);
+            product(x, token0 + t, w, p, row);
         }
 }

@@ -20,6 +20,13 @@ int kernel_n_groups(int n_in)
     return (n_in + group - 1) / group;
 }
 
+/* Odd multiples of a cache line: rows then fall into different sets of the first-level cache. */
+size_t kernel_acts_stride(slant_compute compute, int n_in)
+{
+    size_t line = compute == SLANT_COMPUTE_INT8 ? 64 : compute == SLANT_COMPUTE_BF16 ? 32 : 16;
+    return ((size_t)kernel_padded(n_in) / line | 1) * line;
+}
+
 size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels)
 {
     size_t bytes = compute == SLANT_COMPUTE_INT8 ? 1 : compute == SLANT_COMPUTE_BF16 ? 2 : 4;
