@@ -1,54 +1,12 @@
-/* Plans a forward pass: every buffer is a piece of one allocation, laid out in two rounds of the
- * same code, the first to add up the sizes and the second to hand out the pieces. */
+/* Plans a forward pass: every buffer is a piece of one allocation. */
 #include "model/workspace.h"
 
 #include "base/mem.h"
 #include "model/linear.h"
+#include "model/plan.h"
 
 #include <math.h>
 #include <string.h>
-
-typedef struct planner {
-    uint8_t *base; /* NULL in the first round */
-    size_t used;
-    bool overflow;
-} planner;
-
-static void *piece(planner *p, size_t n_items, size_t item_bytes)
-{
-    size_t size_bytes, end;
-    if (!mem_mul(n_items, item_bytes, &size_bytes) || !mem_add(size_bytes, 63, &size_bytes) ||
-        !mem_add(p->used, size_bytes & ~(size_t)63, &end)) {
-        p->overflow = true;
-        return NULL;
-    }
-    void *start = p->base == NULL ? NULL : p->base + p->used;
-    p->used = end;
-    return start;
-}
-
-static size_t element_bytes(slant_compute compute)
-{
-    return compute == SLANT_COMPUTE_F32 ? sizeof(float) : compute == SLANT_COMPUTE_BF16 ? 2 : 1;
-}
-
-static void plan_acts(planner *p, acts *x, slant_compute compute, int n_tokens, int n_in)
-{
-    size_t rows = (size_t)n_tokens;
-    x->compute = compute;
-    x->n_in = n_in;
-    x->stride = (size_t)kernel_padded(n_in);
-    x->data = piece(p, rows * x->stride, element_bytes(compute));
-    if (compute == SLANT_COMPUTE_INT8) {
-        x->scales = piece(p, rows * (size_t)kernel_n_groups(n_in), sizeof *x->scales);
-        x->sums = piece(p, rows * (size_t)kernel_n_groups(n_in), sizeof *x->sums);
-    }
-}
-
-static size_t to_panel(size_t n_out)
-{
-    return (n_out + KERNEL_PANEL - 1) / KERNEL_PANEL * KERNEL_PANEL;
-}
 
 static int highest_rank(const model *m, int which)
 {
@@ -70,16 +28,16 @@ static void plan(planner *p, workspace *w, const model *m)
     size_t rows = (size_t)w->max_tokens;
     int q_out = c->n_heads * c->head_dim, kv_out = c->n_kv_heads * c->head_dim;
 
-    w->hidden_stride = to_panel((size_t)c->hidden_size);
-    w->hidden = piece(p, rows * w->hidden_stride, sizeof(float));
-    w->k_column = to_panel((size_t)q_out);
-    w->v_column = w->k_column + to_panel((size_t)kv_out);
-    w->qkv_stride = w->v_column + to_panel((size_t)kv_out);
-    w->qkv = piece(p, rows * w->qkv_stride, sizeof(float));
+    w->hidden_stride = plan_to_panel((size_t)c->hidden_size);
+    w->hidden = plan_piece(p, rows * w->hidden_stride, sizeof(float));
+    w->k_column = plan_to_panel((size_t)q_out);
+    w->v_column = w->k_column + plan_to_panel((size_t)kv_out);
+    w->qkv_stride = w->v_column + plan_to_panel((size_t)kv_out);
+    w->qkv = plan_piece(p, rows * w->qkv_stride, sizeof(float));
     w->attended_stride = (size_t)q_out;
-    w->attended = piece(p, rows * w->attended_stride, sizeof(float));
-    w->wide_stride = to_panel((size_t)c->intermediate_size);
-    w->gate_up = piece(p, (size_t)WORKSPACE_MLP_ROWS * 2 * w->wide_stride, sizeof(float));
+    w->attended = plan_piece(p, rows * w->attended_stride, sizeof(float));
+    w->wide_stride = plan_to_panel((size_t)c->intermediate_size);
+    w->gate_up = plan_piece(p, (size_t)WORKSPACE_MLP_ROWS * 2 * w->wide_stride, sizeof(float));
 
     plan_acts(p, &w->normed, w->compute, w->max_tokens, c->hidden_size);
     plan_acts(p, &w->attended_in, w->compute, w->max_tokens, q_out);
@@ -94,29 +52,29 @@ static void plan(planner *p, workspace *w, const model *m)
     }
 
     size_t half = (size_t)c->head_dim / 2;
-    w->cosines = piece(p, (size_t)w->max_sequence * half, sizeof(float));
-    w->sines = piece(p, (size_t)w->max_sequence * half, sizeof(float));
+    w->cosines = plan_piece(p, (size_t)w->max_sequence * half, sizeof(float));
+    w->sines = plan_piece(p, (size_t)w->max_sequence * half, sizeof(float));
 
     int widest =
         max_int(max_int(c->hidden_size, q_out), max_int(c->intermediate_size, widest_rank));
     for (int t = 0; t < w->n_threads; t++) {
         thread_scratch *s = &w->threads[t];
-        s->panels = piece(p, linear_panel_bytes(w, widest, widest_rank), 1);
+        s->panels = plan_piece(p, linear_panel_bytes(w, widest, widest_rank), 1);
         s->panel_scales =
-            piece(p,
-                  (size_t)max_int(LINEAR_MAX_BLOCK_PANELS, widest_rank / KERNEL_PANEL + 1) *
-                      KERNEL_PANEL * (size_t)kernel_n_groups(widest),
-                  sizeof(float));
-        s->expand = piece(p, kernel_expand_scratch_bytes(widest), 1);
-        s->matmul = piece(p, KERNEL_MATMUL_SCRATCH, 1);
-        s->attention = piece(
+            plan_piece(p,
+                       (size_t)max_int(LINEAR_MAX_BLOCK_PANELS, widest_rank / KERNEL_PANEL + 1) *
+                           KERNEL_PANEL * (size_t)kernel_n_groups(widest),
+                       sizeof(float));
+        s->expand = plan_piece(p, kernel_expand_scratch_bytes(widest), 1);
+        s->matmul = plan_piece(p, KERNEL_MATMUL_SCRATCH, 1);
+        s->attention = plan_piece(
             p, attention_scratch_bytes(w->max_sequence, c->head_dim, c->n_heads / c->n_kv_heads),
             1);
-        s->row = piece(p,
-                       to_panel((size_t)widest_rank) * LINEAR_LOW_ROWS +
-                           to_panel((size_t)max_int(c->hidden_size, c->head_dim)),
-                       sizeof(float));
-        s->embedding_row = piece(p, model_embed_scratch_bytes(m), 1);
+        s->row = plan_piece(p,
+                            plan_to_panel((size_t)widest_rank) * LINEAR_LOW_ROWS +
+                                plan_to_panel((size_t)max_int(c->hidden_size, c->head_dim)),
+                            sizeof(float));
+        s->embedding_row = plan_piece(p, model_embed_scratch_bytes(m), 1);
     }
 }
 
