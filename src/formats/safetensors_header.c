@@ -2,8 +2,8 @@
  */
 #include "formats/safetensors_set.h"
 
-#include <assert.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LENGTH_BYTES 8 /* of the little-endian header length that opens the file */
