@@ -1,0 +1,68 @@
+"""What every peer process does alike: read the work, warm up, time each workload, print JSON.
+
+A peer is a class with
+    __init__(args)   loads; its time is reported as load_s
+    version          what answered, in words
+    run(articles)    token ids of one batch of articles in, logits (or None) out
+and one call of `main(Peer)`. Each process runs one peer on one shape and exits, so that no peer
+inherits another's memory or thread pools.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shape", required=True)
+    parser.add_argument("--work", required=True, help="JSON: workload name -> list of id lists")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--variant", default="")
+    return parser.parse_args()
+
+
+def pad(articles, pad_id):
+    """Right padding to the longest: ids, mask, index of each last token."""
+    longest = max(len(ids) for ids in articles)
+    ids = [list(a) + [pad_id] * (longest - len(a)) for a in articles]
+    mask = [[1] * len(a) + [0] * (longest - len(a)) for a in articles]
+    return ids, mask, [len(a) - 1 for a in articles]
+
+
+def batches(articles, size):
+    """Batches of neighbours in length, as a careful user of a padding engine would send them."""
+    ordered = sorted(articles, key=len)
+    return [ordered[i:i + size] for i in range(0, len(ordered), size)]
+
+
+def time_once(peer, articles):
+    start = time.perf_counter()
+    for batch in batches(articles, getattr(peer, "batch", 16)):
+        peer.run(batch)
+    return time.perf_counter() - start
+
+
+def main(peer_class):
+    args = parse()
+    with open(args.work) as file:
+        work = json.load(file)
+    start = time.perf_counter()
+    peer = peer_class(args)
+    load_s = time.perf_counter() - start
+    seconds = {}
+    for name, articles in work.items():
+        time_once(peer, articles)
+        seconds[name] = [time_once(peer, articles) for _ in range(args.repeats)]
+    print(json.dumps({
+        "version": peer.version,
+        "load_s": load_s,
+        "seconds": seconds,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }))
+    sys.stdout.flush()
+    os._exit(0)  # some runtimes take seconds, or crash, on their way out

@@ -1,0 +1,40 @@
+"""OpenVINO: weights compressed by NNCF, activations quantised on the fly.
+
+--variant WEIGHTS[-dqGROUP]: int8-dq128, int4-dq64, bf16, …; without a group the plugin chooses.
+"""
+
+import pathlib
+import sys
+
+import numpy
+import openvino
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import models  # noqa: E402
+from peers import common  # noqa: E402
+
+
+class Peer:
+    def __init__(self, args):
+        weights, _, group = args.variant.partition("-dq")
+        config = {"INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
+        if group:
+            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group
+        core = openvino.Core()
+        compiled = core.compile_model(models.openvino_ir(args.shape, weights), "CPU", config)
+        self.request = compiled.create_infer_request()
+        self.version = (f"OpenVINO {openvino.__version__.split('-')[0]}, {args.variant}, "
+                        f"precision {compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}, "
+                        f"group {compiled.get_property('DYNAMIC_QUANTIZATION_GROUP_SIZE')}")
+        self.pad_id = models.CONFIGS[args.shape]["pad_token_id"]
+
+    def run(self, articles):
+        ids, mask, last = common.pad(articles, self.pad_id)
+        self.request.infer({"input_ids": numpy.array(ids, numpy.int64),
+                            "attention_mask": numpy.array(mask, numpy.int64),
+                            "last": numpy.array(last, numpy.int64)})
+        return self.request.get_output_tensor(0).data
+
+
+if __name__ == "__main__":
+    common.main(Peer)
