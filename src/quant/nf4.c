@@ -43,13 +43,16 @@ static float block_absmax(const float *src, int n_values)
     return absmax;
 }
 
-/* codes [NF4_BLOCK / 2] of scaled [NF4_BLOCK]. */
+/* codes [NF4_BLOCK / 2] of scaled [NF4_BLOCK]. Every threshold is compared: vectors do that faster
+ * than they could search. NaN is below none, so its code is 15, as in PyTorch. */
 static void encode_scaled(const float *scaled, uint8_t *codes)
 {
-    int32_t code[NF4_BLOCK] = {0};
-    for (int t = 0; t < 15; t++)
-        for (int i = 0; i < NF4_BLOCK; i++)
-            code[i] += !(scaled[i] <= thresholds[t]); /* NaN counts as above, as in PyTorch */
+    int32_t code[NF4_BLOCK];
+    for (int i = 0; i < NF4_BLOCK; i++) {
+        code[i] = 15;
+        for (int t = 0; t < 15; t++)
+            code[i] -= scaled[i] <= thresholds[t];
+    }
     for (int i = 0; i < NF4_BLOCK / 2; i++)
         codes[i] = (uint8_t)(code[2 * i] << 4 | code[2 * i + 1]);
 }
@@ -94,14 +97,13 @@ void nf4_encode_plain(const float *src, int64_t n_values, uint8_t *codes, float 
  */
 static uint8_t encode_dynamic(float value)
 {
-    float clamped = value < -1.0f ? -1.0f : value > 1.0f ? 1.0f : value;
+    float clamped = value > -1.0f ? fminf(value, 1.0f) : -1.0f; /* NaN is as good as -1 */
     int step = (int)((clamped + 1.0f) * 0.5f * 65535.0f + 0.5f);
     float rounded = -1.0f + 2.0f * (float)step / 65535.0f;
     int code = 0;
-    for (int half = 128; half > 0; half /= 2) {
-        int below = code + half - 1;
-        if (0.5f * (nf4_dynamic_map[below] + nf4_dynamic_map[below + 1]) < rounded)
-            code += half;
+    for (int half = 128; half > 0; half /= 2) { /* without branches: they could not be predicted */
+        const float *below = &nf4_dynamic_map[code + half - 1];
+        code += half * (0.5f * (below[0] + below[1]) < rounded);
     }
     return (uint8_t)code;
 }

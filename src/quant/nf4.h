@@ -30,7 +30,8 @@ int64_t nf4_n_nested(int64_t n_values);
 
 /* Quantises src [n_values] into caller's buffers: codes [ceil(n/2)]; absmax_codes [n_blocks] and
  * nested_absmax [n_nested] and *nested_offset with double quantisation. scratch [n_blocks].
- * Deterministic: the mean of absmax is taken as PyTorch's fp32 mean is, so that bytes are equal. */
+ * Deterministic: the mean of absmax is taken as PyTorch's fp32 mean is, so that bytes are equal.
+ * (Above 32,768 blocks PyTorch's last bit depends on how many threads it has; here it has two.) */
 void nf4_encode(const float *src, int64_t n_values, uint8_t *codes, uint8_t *absmax_codes,
                 float *nested_absmax, float *nested_offset, float *scratch);
 /* Without double quantisation: absmax [n_blocks]. A tensor may be encoded in ranges that begin at

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #define BLOCK_BYTES (NF4_BLOCK / 2) /* codes of one output's block */
+#define RUN_BYTES 4                 /* eight of these codes */
+#define RUNS (BLOCK_BYTES / RUN_BYTES)
+#define PANEL_RUN_BYTES (RUN_BYTES * NF4_PANEL)
 #define PANEL_BLOCK_BYTES (BLOCK_BYTES * NF4_PANEL)
-#define RUNS (NF4_BLOCK / 8)   /* of eight inputs, four bytes an output */
 #define ZERO_CODES 0x77777777u /* eight times code 7 */
 
 static int64_t n_panels(int64_t n_out)
@@ -55,27 +57,59 @@ static void store_run(uint8_t *bytes, uint32_t run)
     memcpy(bytes, &run, sizeof run);
 }
 
+/* The scales of 16 outputs follow each other, so block b of output o stands here among them. */
+static int64_t panel_scale(int64_t o, int64_t b, int64_t n_blocks)
+{
+    return (o / NF4_PANEL * n_blocks + b) * NF4_PANEL + o % NF4_PANEL;
+}
+
+/* Where the codes of that block begin; its runs are PANEL_RUN_BYTES apart. */
+static int64_t panel_codes(int64_t o, int64_t b, int64_t n_blocks)
+{
+    return (o / NF4_PANEL * n_blocks + b) * PANEL_BLOCK_BYTES + o % NF4_PANEL * RUN_BYTES;
+}
+
+static void pack_output(const nf4_flat *q, int64_t o, int64_t n_blocks, uint8_t *codes,
+                        uint8_t *absmax_codes, float *absmax)
+{
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t flat = o * n_blocks + b, scale = panel_scale(o, b, n_blocks);
+        const uint8_t *from = q->codes + flat * BLOCK_BYTES;
+        uint8_t *to = codes + panel_codes(o, b, n_blocks);
+        for (int run = 0; run < RUNS; run++)
+            store_run(to + run * PANEL_RUN_BYTES, pack_run(load_run(from + run * RUN_BYTES)));
+        if (absmax_codes != NULL)
+            absmax_codes[scale] = q->absmax_codes[flat];
+        if (absmax != NULL)
+            absmax[scale] = q->absmax[flat];
+    }
+}
+
+/* An output beyond the last one: zeros. */
+static void pack_nothing(int64_t o, int64_t n_blocks, uint8_t *codes, uint8_t *absmax_codes,
+                         float *absmax)
+{
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int64_t scale = panel_scale(o, b, n_blocks);
+        uint8_t *to = codes + panel_codes(o, b, n_blocks);
+        for (int run = 0; run < RUNS; run++)
+            store_run(to + run * PANEL_RUN_BYTES, ZERO_CODES);
+        if (absmax_codes != NULL)
+            absmax_codes[scale] = 0;
+        if (absmax != NULL)
+            absmax[scale] = 0;
+    }
+}
+
 void nf4_pack_panels(const nf4_flat *q, int64_t n_out, int64_t n_in, uint8_t *codes,
                      uint8_t *absmax_codes, float *absmax)
 {
     assert(n_in % NF4_BLOCK == 0 && q->n_values == n_out * n_in);
     int64_t n_blocks = n_in / NF4_BLOCK;
-    for (int64_t o = 0; o < n_panels(n_out) * NF4_PANEL; o++) {
-        for (int64_t b = 0; b < n_blocks; b++) {
-            int64_t flat_block = o * n_blocks + b;
-            int64_t panel_block = o / NF4_PANEL * n_blocks + b, lane = o % NF4_PANEL;
-            uint8_t *to = codes + panel_block * PANEL_BLOCK_BYTES + lane * 4;
-            const uint8_t *from = q->codes + flat_block * BLOCK_BYTES;
-            for (int run = 0; run < RUNS; run++)
-                store_run(to + run * NF4_PANEL * 4,
-                          o < n_out ? pack_run(load_run(from + run * 4)) : ZERO_CODES);
-            int64_t scale = panel_block * NF4_PANEL + lane;
-            if (absmax_codes != NULL)
-                absmax_codes[scale] = o < n_out ? q->absmax_codes[flat_block] : 0;
-            if (absmax != NULL)
-                absmax[scale] = o < n_out ? q->absmax[flat_block] : 0;
-        }
-    }
+    for (int64_t o = 0; o < n_out; o++)
+        pack_output(q, o, n_blocks, codes, absmax_codes, absmax);
+    for (int64_t o = n_out; o < n_panels(n_out) * NF4_PANEL; o++)
+        pack_nothing(o, n_blocks, codes, absmax_codes, absmax);
 }
 
 void nf4_unpack_panels(const uint8_t *codes, const uint8_t *absmax_codes, const float *absmax,
@@ -85,17 +119,15 @@ void nf4_unpack_panels(const uint8_t *codes, const uint8_t *absmax_codes, const 
     int64_t n_blocks = n_in / NF4_BLOCK;
     for (int64_t o = 0; o < n_out; o++) {
         for (int64_t b = 0; b < n_blocks; b++) {
-            int64_t flat_block = o * n_blocks + b;
-            int64_t panel_block = o / NF4_PANEL * n_blocks + b, lane = o % NF4_PANEL;
-            const uint8_t *from = codes + panel_block * PANEL_BLOCK_BYTES + lane * 4;
-            uint8_t *to = flat_codes + flat_block * BLOCK_BYTES;
+            int64_t flat = o * n_blocks + b, scale = panel_scale(o, b, n_blocks);
+            const uint8_t *from = codes + panel_codes(o, b, n_blocks);
+            uint8_t *to = flat_codes + flat * BLOCK_BYTES;
             for (int run = 0; run < RUNS; run++)
-                store_run(to + run * 4, unpack_run(load_run(from + run * NF4_PANEL * 4)));
-            int64_t scale = panel_block * NF4_PANEL + lane;
+                store_run(to + run * RUN_BYTES, unpack_run(load_run(from + run * PANEL_RUN_BYTES)));
             if (absmax_codes != NULL)
-                flat_absmax_codes[flat_block] = absmax_codes[scale];
+                flat_absmax_codes[flat] = absmax_codes[scale];
             if (absmax != NULL)
-                flat_absmax[flat_block] = absmax[scale];
+                flat_absmax[flat] = absmax[scale];
         }
     }
 }
