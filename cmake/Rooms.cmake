@@ -29,6 +29,14 @@ foreach(source IN LISTS SLANT_LIBRARY_SOURCES)
     endforeach()
 endforeach()
 
+# What `slant --version` says of the build.
+string(CONCAT SLANT_BUILT_WITH "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, "
+    "jansson ${JANSSON_VERSION}, pcre2 ${PCRE2_VERSION}, utf8proc ${UTF8PROC_VERSION}, "
+    "gumbo ${GUMBO_VERSION}, zlib ${ZLIB_VERSION}, zstd ${ZSTD_VERSION}, "
+    "libcrypto ${CRYPTO_VERSION}, OpenMP ${OpenMP_C_VERSION}")
+set_property(SOURCE src/api/features.c APPEND PROPERTY
+    COMPILE_DEFINITIONS "SLANT_BUILT_WITH=\"${SLANT_BUILT_WITH}\"")
+
 add_library(slant_objects OBJECT ${SLANT_LIBRARY_SOURCES})
 target_link_libraries(slant_objects PUBLIC slant_options)
 

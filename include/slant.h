@@ -65,6 +65,11 @@ typedef enum slant_status {
 /* The constant text of a status; never NULL. */
 const char *slant_status_text(slant_status status);
 
+/* What this library was built with, and the instruction set that it uses on this CPU ("avx512").
+ * Constant texts. */
+const char *slant_built_with(void);
+const char *slant_isa(void);
+
 typedef struct slant_error {
     slant_status status;
     char message[1024]; /* UTF-8, without a final newline; always terminated */

@@ -48,3 +48,10 @@ int cli_usage(const char *command_name, const char *fmt, ...)
     cli_say("'slant %s --help' lists the options", command_name);
     return CLI_USAGE;
 }
+
+int cli_exit_status(slant_status status, int64_t n_failed)
+{
+    if (status == SLANT_OK)
+        return n_failed > 0 ? CLI_SOME_FAILED : CLI_ANSWERED;
+    return status == SLANT_ERR_ARGUMENT ? CLI_USAGE : CLI_FAILED;
+}

@@ -27,6 +27,8 @@ int cmd_inspect(int argc, char **argv);
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The notes of an engine, one a line, each as cli_say says it. */
 void cli_say_lines(const char *lines);
+/* What a run's end means for a shell. */
+int cli_exit_status(slant_status status, int64_t n_failed);
 /* "slant COMMAND: …", and where help is to be found. Gives CLI_USAGE. */
 int cli_usage(const char *command_name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

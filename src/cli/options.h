@@ -59,6 +59,8 @@ slant_status options_parse(const option_table *table, int argc, char **argv, voi
                            option_operands *operands, slant_error *err);
 
 void options_help(const option_table *table, buf *out);
+/* The help on standard output; gives the exit status. */
+int options_print_help(const option_table *table);
 
 /* The name among n that is nearest to a mistyped one; NULL where none is near. names(context, i)
  * gives the i-th and may give NULL. */

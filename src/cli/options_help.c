@@ -1,6 +1,8 @@
 /* The help of a command, laid out from its option table. */
+#include "cli/cli.h"
 #include "cli/options.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define HELP_WIDTH 96
@@ -79,4 +81,15 @@ void options_help(const option_table *table, buf *out)
     }
     if (table->closing != NULL)
         buf_printf(out, "\n%s", table->closing);
+}
+
+int options_print_help(const option_table *table)
+{
+    buf out = {0};
+    options_help(table, &out);
+    if (!out.failed)
+        fwrite(out.data, 1, out.size_bytes, stdout);
+    int status = out.failed ? CLI_FAILED : CLI_ANSWERED;
+    buf_free(&out);
+    return status;
 }
