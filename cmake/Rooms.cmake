@@ -64,10 +64,13 @@ add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/libslant.a
     COMMAND_EXPAND_LISTS VERBATIM COMMENT "Putting the static library together")
 add_custom_target(slant_archive ALL DEPENDS ${CMAKE_BINARY_DIR}/libslant.a)
 
+# The program's own rooms: a library too, so that tests can call into them.
 file(GLOB SLANT_CLI_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
-if(SLANT_CLI_SOURCES)
-    add_executable(slant_program ${SLANT_CLI_SOURCES})
-    set_target_properties(slant_program PROPERTIES OUTPUT_NAME slant
-        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
-    target_link_libraries(slant_program PRIVATE slant_static)
-endif()
+list(FILTER SLANT_CLI_SOURCES EXCLUDE REGEX "/main\\.c$")
+add_library(slant_cli STATIC ${SLANT_CLI_SOURCES})
+target_link_libraries(slant_cli PUBLIC slant_static)
+
+add_executable(slant_program src/cli/main.c)
+set_target_properties(slant_program PROPERTIES OUTPUT_NAME slant
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+target_link_libraries(slant_program PRIVATE slant_cli)
