@@ -1,6 +1,6 @@
 /* The reference for everything that works on activations row by row: norm, conversion, SwiGLU,
  * rotary embedding, sums. */
-#include "kernels/internal.h"
+#include "kernels/tables.h"
 #include "quant/quant.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The reference for attention: one query at a time, softmax online over tiles of keys (Milakov &
  * Gimelshein 2018), all in fp32. */
-#include "kernels/internal.h"
+#include "kernels/tables.h"
 
 #include <math.h>
 

@@ -1,34 +1,76 @@
 /* Which instruction sets run here, and the table of kernels that each one gets. */
-#include "kernels/internal.h"
+#include "kernels/cpu.h"
+#include "kernels/tables.h"
 #include "base/buf.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define ACTS(isa)                                                                                  \
+    .rmsnorm = rmsnorm_##isa, .quantise = quantise_##isa, .swiglu = swiglu_##isa,                  \
+    .rope = rope_##isa, .add = add_##isa
+
 static const kernel_table scalar = {
     .name = "scalar",
-    .rmsnorm = rmsnorm_scalar,
-    .quantise = quantise_scalar,
-    .swiglu = swiglu_scalar,
-    .rope = rope_scalar,
-    .add = add_scalar,
+    ACTS(scalar),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_scalar,
     .matmul = matmul_scalar,
     .attention = attention_scalar,
 };
 
-static bool runs_always(void)
-{
-    return true;
-}
+static const kernel_table avx512 = {
+    .name = "avx512",
+    .int8_is_fast = true,
+    ACTS(avx512),
+    .panel_bytes = panel_bytes_int16,
+    .expand = expand_int16_avx512,
+    .matmul = matmul_avx512,
+    .attention = attention_scalar,
+};
 
-/* Best first. */
+static const kernel_table avx512vnni = {
+    .name = "avx512vnni",
+    .int8_is_fast = true,
+    ACTS(avx512),
+    .panel_bytes = kernel_panel_bytes,
+    .expand = expand_unsigned_avx512,
+    .matmul = matmul_avx512vnni,
+    .attention = attention_scalar,
+};
+
+static const kernel_table avx512bf16 = {
+    .name = "avx512bf16",
+    .int8_is_fast = true,
+    .bf16_is_fast = true,
+    ACTS(avx512),
+    .panel_bytes = kernel_panel_bytes,
+    .expand = expand_unsigned_avx512,
+    .matmul = matmul_avx512bf16,
+    .attention = attention_scalar,
+};
+
+static const kernel_table amx = {
+    .name = "amx",
+    .int8_is_fast = true,
+    .bf16_is_fast = true,
+    ACTS(avx512),
+    .panel_bytes = kernel_panel_bytes,
+    .expand = expand_signed_avx512,
+    .matmul = matmul_amx,
+    .attention = attention_scalar,
+};
+
+/* Best first, each with what it needs. */
 static const struct {
     const kernel_table *table;
-    bool (*runs_here)(void);
+    unsigned needs;
 } all_tables[] = {
-    {&scalar, runs_always},
+    {&amx, CPU_AMX},
+    {&avx512bf16, CPU_AVX512BF16},
+    {&avx512vnni, CPU_AVX512VNNI},
+    {&avx512, CPU_AVX512},
+    {&scalar, 0},
 };
 
 #define N_TABLES ((int)(sizeof all_tables / sizeof *all_tables))
@@ -37,7 +79,7 @@ int kernel_tables(const kernel_table **out, int cap)
 {
     int n = 0;
     for (int i = 0; i < N_TABLES && n < cap; i++)
-        if (all_tables[i].runs_here())
+        if ((all_tables[i].needs & ~cpu_features()) == 0)
             out[n++] = all_tables[i].table;
     return n;
 }
@@ -46,7 +88,7 @@ const kernel_table *kernel_table_named(const char *name)
 {
     for (int i = 0; i < N_TABLES; i++)
         if (strcmp(all_tables[i].table->name, name) == 0)
-            return all_tables[i].runs_here() ? all_tables[i].table : NULL;
+            return (all_tables[i].needs & ~cpu_features()) == 0 ? all_tables[i].table : NULL;
     return NULL;
 }
 

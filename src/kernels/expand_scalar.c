@@ -2,7 +2,7 @@
  * but the ones that say otherwise shares: F32   [n_in][16]         input, output BF16  [n_in /
  * 2][16][2]  pairs of inputs side by side INT8  [n_in / 4][16][4]  four inputs side by side Inputs
  * are padded with zeros to kernel_padded(n_in), outputs beyond n_out are zero. */
-#include "kernels/internal.h"
+#include "kernels/tables.h"
 #include "quant/quant.h"
 
 #include <math.h>

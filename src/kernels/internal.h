@@ -51,20 +51,6 @@ static inline int range_group_length(const input_range *r, int g)
     return left < r->group ? left : r->group;
 }
 
-/* The scalar reference. */
 size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels);
-void rmsnorm_scalar(const float *x, size_t x_stride, const float *weight, float eps, int n_tokens,
-                    acts *out, int out_row0);
-void quantise_scalar(const float *x, size_t x_stride, int n_tokens, acts *out, int out_row0);
-void swiglu_scalar(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
-                   int out_row0);
-void rope_scalar(float *x, size_t x_stride, int n_tokens, int n_heads, int head_dim,
-                 const float *cos, const float *sin);
-void add_scalar(float *y, const float *x, size_t n);
-void expand_scalar(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
-                   void *scratch);
-void matmul_scalar(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
-                   size_t out_stride, bool accumulate, void *scratch);
-void attention_scalar(const attention_args *args);
 
 #endif

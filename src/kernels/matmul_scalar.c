@@ -1,5 +1,5 @@
 /* The reference for products: one token against one panel of 16 outputs at a time. */
-#include "kernels/internal.h"
+#include "kernels/tables.h"
 #include "quant/quant.h"
 
 #include <math.h>

@@ -1,0 +1,203 @@
+/* Weights into panels with AVX-512: NF4 straight from the packed nibbles, every other type through
+ * its decoder and a transposition. A panel's dword for inputs j and output o goes to [j][o]. */
+#ifndef SLANT_KERNELS_EXPAND_AVX512_H
+#define SLANT_KERNELS_EXPAND_AVX512_H
+
+#include "kernels/avx512.h"
+#include "quant/quant.h"
+
+#define BLOCK 64        /* inputs per NF4 absmax */
+#define BLOCK_CODES 512 /* bytes of one block of a panel */
+
+/* Reads the absmax of a panel's 16 outputs block by block. */
+typedef struct absmax_reader {
+    const kernel_weight *w;
+    size_t at;           /* [panel][0][0] in absmax or absmax_codes */
+    __mmask16 valid;     /* outputs that exist */
+    __m512i first_block; /* flat number of each output's block 0 */
+    __m512i nested_row;  /* which nested absmax is held */
+    __m512 nested;
+} absmax_reader;
+
+static inline absmax_reader absmax_start(const kernel_weight *w, int panel)
+{
+    int n_blocks = w->n_in / BLOCK;
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i output = _mm512_add_epi32(lane, _mm512_set1_epi32(panel * KERNEL_PANEL));
+    return (absmax_reader){
+        .w = w,
+        .at = (size_t)panel * (size_t)n_blocks * KERNEL_PANEL,
+        .valid = first_lanes(w->n_out - panel * KERNEL_PANEL),
+        .first_block = _mm512_mullo_epi32(output, _mm512_set1_epi32(n_blocks)),
+        .nested_row = _mm512_set1_epi32(-1),
+        .nested = _mm512_setzero_ps(),
+    };
+}
+
+static inline __m512 absmax_of(absmax_reader *r, int block)
+{
+    size_t at = r->at + (size_t)block * KERNEL_PANEL;
+    if (r->w->absmax)
+        return _mm512_maskz_loadu_ps(r->valid, r->w->absmax + at);
+    __m512i flat = _mm512_add_epi32(r->first_block, _mm512_set1_epi32(block));
+    __m512i row = _mm512_srli_epi32(flat, 8);
+    if (_mm512_cmpneq_epi32_mask(row, r->nested_row)) { /* once in 256 blocks of an output */
+        r->nested_row = row;
+        r->nested =
+            _mm512_mask_i32gather_ps(_mm512_setzero_ps(), r->valid, row, r->w->nested_absmax, 4);
+    }
+    __m512i code =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(r->w->absmax_codes + at)));
+    __m512 map = _mm512_i32gather_ps(code, r->w->nested_map, 4);
+    __m512 offset = _mm512_set1_ps(r->w->nested_offset);
+    return _mm512_maskz_mov_ps(r->valid, _mm512_add_ps(_mm512_mul_ps(map, r->nested), offset));
+}
+
+/* The NF4 values as integers (NF4_CODE_ONE), twice, for a lookup by the low five bits of a word. */
+static inline __m512i nf4_code_words(const float *code_map, float *code_max)
+{
+    __m512 map = _mm512_loadu_ps(code_map);
+    *code_max = _mm512_reduce_max_ps(_mm512_abs_ps(map));
+    __m512i words =
+        _mm512_cvtps_epi32(_mm512_mul_ps(map, _mm512_set1_ps(NF4_CODE_ONE / *code_max)));
+    __m256i half = _mm512_cvtepi32_epi16(words);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
+}
+
+/* 64 bytes of codes to two registers of int8 weights. A word holds four nibbles; each is looked up
+ * where a shift brings it to the bottom (the table answers to the low five bits, its halves are
+ * equal), multiplied by its output's ratio and rounded, all in 16 bits. */
+static inline void nf4_run_int8(const uint8_t *codes, __m512i table, __m512i ratio, __m512i flip,
+                                int8_t *out)
+{
+    const __mmask64 odd_bytes = 0xAAAAAAAAAAAAAAAAu;
+    __m512i c = _mm512_loadu_si512(codes);
+    __m512i w0 = _mm512_permutexvar_epi16(c, table);
+    __m512i w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
+    __m512i w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
+    __m512i w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
+    w0 = _mm512_mulhrs_epi16(w0, ratio);
+    w1 = _mm512_mulhrs_epi16(w1, ratio);
+    w2 = _mm512_slli_epi16(_mm512_mulhrs_epi16(w2, ratio), 8);
+    w3 = _mm512_slli_epi16(_mm512_mulhrs_epi16(w3, ratio), 8);
+    __m512i low = _mm512_mask_blend_epi8(odd_bytes, w0, w2);
+    __m512i high = _mm512_mask_blend_epi8(odd_bytes, w1, w3);
+    _mm512_store_si512(out, _mm512_xor_si512(low, flip));
+    _mm512_store_si512(out + 64, _mm512_xor_si512(high, flip));
+}
+
+/* Blocks first_block … + n_blocks, one int8 group of a panel. */
+static inline void nf4_group_int8(absmax_reader *reader, const uint8_t *codes, int first_block,
+                                  int n_blocks, __m512i table, float code_max, __m512i flip,
+                                  int8_t *out, float *scales)
+{
+    __m512 absmax[KERNEL_GROUP_MAX / BLOCK], largest = _mm512_setzero_ps();
+    for (int b = 0; b < n_blocks; b++) {
+        absmax[b] = absmax_of(reader, first_block + b);
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(absmax[b]));
+    }
+    __mmask16 some = _mm512_cmp_ps_mask(largest, _mm512_set1_ps(INT8_LEAST_ABSMAX), _CMP_GE_OQ);
+    __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(NF4_RATIO_ONE), largest);
+    for (int b = 0; b < n_blocks; b++) {
+        __m512i ratio = _mm512_cvtps_epi32(_mm512_mul_ps(absmax[b], inverse));
+        ratio = _mm512_mask_blend_epi16(0xAAAAAAAAu, ratio, _mm512_slli_epi32(ratio, 16));
+        for (int run = 0; run < BLOCK_CODES; run += 64)
+            nf4_run_int8(codes + b * BLOCK_CODES + run, table, ratio, flip,
+                         out + b * BLOCK * KERNEL_PANEL + 2 * run);
+    }
+    _mm512_storeu_ps(scales, _mm512_mul_ps(largest, _mm512_set1_ps(code_max / 127.0f)));
+}
+
+static inline void nf4_panel_int8(const kernel_weight *w, int panel, const input_range *r,
+                                  __m512i flip, int8_t *out, float *scales)
+{
+    float code_max;
+    __m512i table = nf4_code_words(w->code_map, &code_max);
+    absmax_reader reader = absmax_start(w, panel);
+    const uint8_t *codes = w->data + (size_t)panel * (size_t)(w->n_in / BLOCK) * BLOCK_CODES;
+    for (int g = 0; g < r->n_groups; g++) {
+        int first = g * r->group, block = (r->first + first) / BLOCK;
+        nf4_group_int8(&reader, codes + (size_t)block * BLOCK_CODES, block,
+                       range_group_length(r, g) / BLOCK, table, code_max, flip,
+                       out + first * KERNEL_PANEL, scales + g * KERNEL_PANEL);
+    }
+}
+
+/* Rows of any type: 16 outputs in fp32, [16][kernel_padded(n_in)], zeros where there is nothing. */
+static inline void decode_panel(const kernel_weight *w, int panel, float *rows)
+{
+    size_t padded = (size_t)kernel_padded(w->n_in);
+    const dtype_info *info = dtype_get(w->type);
+    size_t row_bytes = (size_t)(w->n_in / info->block_values) * (size_t)info->block_bytes;
+    for (int o = 0; o < KERNEL_PANEL; o++) {
+        int output = panel * KERNEL_PANEL + o;
+        float *row = rows + (size_t)o * padded;
+        int n = output < w->n_out ? w->n_in : 0;
+        if (n > 0)
+            quant_get(w->type)->decode_row(w->data + (size_t)output * row_bytes, row, (size_t)n);
+        for (size_t k = (size_t)n; k < padded; k++)
+            row[k] = 0.0f;
+    }
+}
+
+/* values [n] to int8 with one scale, in place of the first n bytes of out. */
+static inline float row_group_int8(const float *values, int n, __m128i flip, int8_t *out)
+{
+    __m512 largest = _mm512_setzero_ps();
+    for (int i = 0; i < n; i += LANES)
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(values + i)));
+    float absmax = _mm512_reduce_max_ps(largest);
+    __m512 inverse = _mm512_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    for (int i = 0; i < n; i += LANES) {
+        __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + i), inverse));
+        _mm_storeu_si128((__m128i *)(out + i), _mm_xor_si128(_mm512_cvtsepi32_epi8(q), flip));
+    }
+    return absmax / 127.0f;
+}
+
+/* Lays 16 rows of n_dwords dwords, stride apart, into [n_dwords][16]. n_dwords % 16 == 0. */
+static inline void interleave_rows(const uint32_t *rows, size_t stride, int n_dwords, void *out)
+{
+    __m512i tile[16];
+    for (int j = 0; j < n_dwords; j += 16) {
+        for (int o = 0; o < 16; o++)
+            tile[o] = _mm512_loadu_si512(rows + (size_t)o * stride + j);
+        transpose16(tile);
+        for (int i = 0; i < 16; i++)
+            _mm512_store_si512((char *)out + (size_t)(j + i) * 64, tile[i]);
+    }
+}
+
+static inline void rows_panel_int8(float *rows, size_t padded, const input_range *r, __m512i flip,
+                                   int8_t *out, float *scales)
+{
+    for (int g = 0; g < r->n_groups; g++) {
+        int first = g * r->group, n = range_group_length(r, g);
+        for (int o = 0; o < KERNEL_PANEL; o++) {
+            float *row = rows + (size_t)o * padded + r->first + first;
+            scales[g * KERNEL_PANEL + o] =
+                row_group_int8(row, n, _mm512_castsi512_si128(flip), (int8_t *)row);
+        }
+        interleave_rows((uint32_t *)rows + r->first + first, padded, n / 4,
+                        out + first * KERNEL_PANEL);
+    }
+}
+
+/* INT8 panels; flip is XORed into every weight: 0x80 gives weight + 128 for unsigned operands. */
+static inline void expand_int8_avx512(const kernel_weight *w, int first_panel, int n_panels,
+                                      kernel_panels *out, void *scratch, __m512i flip)
+{
+    input_range r = panels_range(out);
+    for (int p = 0; p < n_panels; p++) {
+        int8_t *data = (int8_t *)out->data + (size_t)p * (size_t)r.length * KERNEL_PANEL;
+        float *scales = out->scales + (size_t)p * (size_t)r.n_groups * KERNEL_PANEL;
+        if (w->type == DTYPE_NF4) {
+            nf4_panel_int8(w, first_panel + p, &r, flip, data, scales);
+        } else {
+            decode_panel(w, first_panel + p, scratch);
+            rows_panel_int8(scratch, (size_t)kernel_padded(w->n_in), &r, flip, data, scales);
+        }
+    }
+}
+
+#endif

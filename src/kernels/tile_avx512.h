@@ -1,0 +1,135 @@
+/* How the AVX-512 products without tiles walk a call: portions of 256 inputs of four panels stay in
+ * the first-level cache while the tokens of a strip pass them, in tiles of 6 tokens × 4 panels
+ * whose 24 sums are in registers. Sums live in `out` between portions. */
+#ifndef SLANT_KERNELS_TILE_AVX512_H
+#define SLANT_KERNELS_TILE_AVX512_H
+
+#include "kernels/avx512.h"
+
+#define TILE_TOKENS 6
+#define TILE_PANELS 4
+#define STRIP_TOKENS 48
+
+/* One portion of one tile. */
+typedef struct tile {
+    const char *x; /* first token's row, at the portion's first input */
+    size_t x_stride_bytes;
+    const char *w; /* first panel, at the portion's first input */
+    size_t w_stride_bytes;
+    const float *x_scales; /* INT8: the portion's group, tokens n_groups apart */
+    const int32_t *x_sums;
+    size_t x_groups;
+    const float *w_scales; /* INT8: panels w_scale_stride apart */
+    size_t w_scale_stride;
+    int n; /* inputs */
+    float *out;
+    size_t out_stride;
+    bool accumulate;
+} tile;
+
+typedef void (*tile_kernel)(const tile *t);
+
+/* kernels[tokens - 1][panels - 1] */
+typedef tile_kernel tile_kernels[TILE_TOKENS][TILE_PANELS];
+
+/* Instances of an always-inline tile function f(const tile *, int tokens, int panels). */
+#define TILE_INSTANCE(f, tokens, panels)                                                           \
+    static void f##_##tokens##x##panels(const tile *t)                                             \
+    {                                                                                              \
+        f(t, tokens, panels);                                                                      \
+    }
+#define TILE_ROW(f, tokens)                                                                        \
+    TILE_INSTANCE(f, tokens, 1)                                                                    \
+    TILE_INSTANCE(f, tokens, 2) TILE_INSTANCE(f, tokens, 3) TILE_INSTANCE(f, tokens, 4)
+#define TILE_NAMES(f, tokens)                                                                      \
+    {                                                                                              \
+        f##_##tokens##x1, f##_##tokens##x2, f##_##tokens##x3, f##_##tokens##x4                     \
+    }
+#define TILE_KERNELS(f)                                                                            \
+    TILE_ROW(f, 1)                                                                                 \
+    TILE_ROW(f, 2)                                                                                 \
+    TILE_ROW(f, 3)                                                                                 \
+    TILE_ROW(f, 4)                                                                                 \
+    TILE_ROW(f, 5)                                                                                 \
+    TILE_ROW(f, 6) static const tile_kernels f##_kernels = {TILE_NAMES(f, 1), TILE_NAMES(f, 2),    \
+                                                            TILE_NAMES(f, 3), TILE_NAMES(f, 4),    \
+                                                            TILE_NAMES(f, 5), TILE_NAMES(f, 6)};
+
+/* Bytes per input of one token (x) and of one panel (w). */
+static inline void run_tiles(const tile_kernels kernels, int x_bytes, int w_bytes, const acts *x,
+                             int token0, int n_tokens, const kernel_panels *w, float *out,
+                             size_t out_stride, bool accumulate)
+{
+    input_range r = panels_range(w);
+    size_t n_groups = (size_t)kernel_n_groups(x->n_in);
+    for (int p = 0; p < w->n_panels; p += TILE_PANELS) {
+        int panels = w->n_panels - p < TILE_PANELS ? w->n_panels - p : TILE_PANELS;
+        for (int strip = 0; strip < n_tokens; strip += STRIP_TOKENS) {
+            int end = n_tokens - strip < STRIP_TOKENS ? n_tokens : strip + STRIP_TOKENS;
+            for (int g = 0; g < r.n_groups; g++) {
+                size_t first = (size_t)g * (size_t)r.group;
+                for (int t = strip; t < end; t += TILE_TOKENS) {
+                    size_t token = (size_t)(token0 + t);
+                    size_t at = token * n_groups + (size_t)(r.first_group + g);
+                    tile one = {
+                        .x = (const char *)x->data +
+                             (token * x->stride + (size_t)r.first + first) * (size_t)x_bytes,
+                        .x_stride_bytes = x->stride * (size_t)x_bytes,
+                        .w = (const char *)w->data +
+                             ((size_t)p * (size_t)r.length + first) * (size_t)w_bytes,
+                        .w_stride_bytes = (size_t)r.length * (size_t)w_bytes,
+                        .x_scales = x->scales ? x->scales + at : NULL,
+                        .x_sums = x->sums ? x->sums + at : NULL,
+                        .x_groups = n_groups,
+                        .w_scales =
+                            w->scales ? w->scales + (p * r.n_groups + g) * KERNEL_PANEL : NULL,
+                        .w_scale_stride = (size_t)r.n_groups * KERNEL_PANEL,
+                        .n = range_group_length(&r, g),
+                        .out = out + (size_t)t * out_stride + (size_t)p * KERNEL_PANEL,
+                        .out_stride = out_stride,
+                        .accumulate = accumulate || g > 0,
+                    };
+                    int tokens = end - t < TILE_TOKENS ? end - t : TILE_TOKENS;
+                    kernels[tokens - 1][panels - 1](&one);
+                }
+            }
+        }
+    }
+}
+
+#define TILE_FUNCTION static inline __attribute__((always_inline)) void
+#define FOR_TOKENS _Pragma("GCC unroll 6") for (int i = 0; i < tokens; i++)
+#define FOR_PANELS _Pragma("GCC unroll 4") for (int j = 0; j < panels; j++)
+
+/* Sums of a tile in fp32 from out, or zero, and back. */
+TILE_FUNCTION tile_load(const tile *t, int tokens, int panels, __m512 sum[][TILE_PANELS])
+{
+    FOR_TOKENS FOR_PANELS sum[i][j] =
+        t->accumulate ? _mm512_loadu_ps(t->out + (size_t)i * t->out_stride + j * LANES)
+                      : _mm512_setzero_ps();
+}
+
+TILE_FUNCTION tile_store(const tile *t, int tokens, int panels, __m512 sum[][TILE_PANELS])
+{
+    FOR_TOKENS FOR_PANELS _mm512_storeu_ps(t->out + (size_t)i * t->out_stride + j * LANES,
+                                           sum[i][j]);
+}
+
+/* out (+)= sums · weight scale · activation scale, for one INT8 group. */
+TILE_FUNCTION tile_scale(const tile *t, int tokens, int panels, __m512i sum[][TILE_PANELS])
+{
+    FOR_PANELS
+    {
+        __m512 w_scale = _mm512_loadu_ps(t->w_scales + (size_t)j * t->w_scale_stride);
+        FOR_TOKENS
+        {
+            float *out = t->out + (size_t)i * t->out_stride + j * LANES;
+            __m512 scale = _mm512_mul_ps(w_scale, _mm512_set1_ps(t->x_scales[i * t->x_groups]));
+            __m512 before = t->accumulate ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
+            __m512 product = _mm512_cvtepi32_ps(sum[i][j]);
+            _mm512_storeu_ps(out, _mm512_fmadd_ps(product, scale, before));
+        }
+    }
+}
+
+#endif
