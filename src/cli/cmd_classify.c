@@ -153,6 +153,7 @@ static slant_status open_reader(classifier *c, slant_error *err)
         .title_field = args->title_field != NULL ? args->title_field : trained_title,
         .id_field = args->id_field,
         .recursive = args->recursive,
+        .lossy = args->lossy,
     };
     if (args->n_files > 0)
         return slant_reader_open(args->files, args->n_files, &options, &c->reader, err);

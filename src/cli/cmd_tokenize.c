@@ -178,7 +178,8 @@ static slant_status tokenize_files(tokenize_run *run, slant_error *err)
     slant_reader_options options = {.input = (slant_input)args->input,
                                     .text_field = args->text_field,
                                     .id_field = args->id_field,
-                                    .recursive = args->recursive};
+                                    .recursive = args->recursive,
+                                    .lossy = args->lossy};
     slant_status status =
         slant_reader_open(args->n_files > 0 ? args->files : standard_input,
                           args->n_files > 0 ? args->n_files : 1, &options, &run->reader, err);
