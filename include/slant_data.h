@@ -29,11 +29,15 @@ typedef enum slant_input {
 
 typedef struct slant_reader_options {
     slant_input input;
-    const char *text_field;  /* NULL: "text", else "content", "content_original", "body", "article" */
+    const char
+        *text_field; /* NULL: "text", else "content", "content_original", "body", "article" */
     const char *title_field; /* NULL: no title */
     const char *id_field;    /* NULL: "id", "ID", "_id" where there is one, else FILE:ROW */
     const char *label_field; /* NULL: no label */
-    bool recursive;          /* folders: every file below, in name order; else a folder is an error */
+    bool recursive;          /* folders: every file below, in name order, hidden ones and links to
+                                folders left out; else a folder is an error */
+    bool lossy; /* HTML: bytes that are not in the page's charset become U+FFFD instead of an error;
+                   all other text is handed out as it is, and the session decides */
 } slant_reader_options;
 
 typedef struct slant_record {
@@ -44,21 +48,34 @@ typedef struct slant_record {
     size_t text_bytes;
     const char *title; /* NULL: none */
     size_t title_bytes;
-    const char *id_json;    /* the id as JSON: a string or the number it was */
-    const char *label_json; /* the label as JSON; NULL: none */
+    const char *id_json; /* the id as JSON, as in the file: a string or a number; "FILE:ROW" else.
+                            What is not UTF-8 in it is replaced by U+FFFD */
+    const char *label_json; /* the label as JSON; NULL: none. In a CSV whole numbers are numbers */
     const char *file;       /* the file's name as given; "-" for standard input */
-    int64_t row;            /* 1-based row of the file: line of a JSONL, record of a CSV, item of a JSON */
-    double file_fraction;   /* how much of all input has been read, 0 … 1; negative where unknown */
+    int64_t row; /* 1-based row of the file: line of a JSONL, item of a JSON, record of a CSV after
+                    the names of its columns */
+    double file_fraction; /* how much of all input has been read, 0 … 1; negative where unknown */
 } slant_record;
 
 typedef struct slant_reader slant_reader;
+
+/* Files are read piece by piece: memory is bounded by the longest record, and a record longer than
+ * 64 MiB is an error of its row. gzip and zstd are told by a file's first bytes.
+ *   TEXT  the file is the article, verbatim
+ *   HTML  the article's paragraphs; the title is the headline (where title_field is set)
+ *   JSON  a sequence of values: a list's items are rows, any other value is one
+ *   JSONL lines; blank ones are no rows
+ *   CSV   RFC 4180, the first row naming the columns; blank lines are no rows
+ *   TSV   the same with tabs; a quote that is not closed before a tab or a line's end is text
+ * Objects: of fields with one name the last counts; a text that is no string is an error. */
 
 /* paths [n_paths]; "-" is standard input. Nothing is opened yet but folders' lists. */
 slant_status slant_reader_open(const char *const *paths, size_t n_paths,
                                const slant_reader_options *options, slant_reader **out,
                                slant_error *err);
 /* The next record, valid until the next call. A bad row is a record with a status; a file that
- * cannot be opened or breaks off (a truncated .gz) is one, too, after which the next file follows. */
+ * cannot be opened or breaks off (a truncated .gz) is one, too, after which the next file follows.
+ */
 slant_status slant_reader_next(slant_reader *reader, slant_record *record, slant_error *err);
 void slant_reader_close(slant_reader *reader);
 
