@@ -6,6 +6,7 @@
 #ifndef SLANT_TEXT_TOKENIZER_H
 #define SLANT_TEXT_TOKENIZER_H
 
+#include "base/buf.h"
 #include "base/status.h"
 
 typedef struct tokenizer tokenizer;
@@ -22,8 +23,9 @@ typedef struct tokenizer_gguf {
     size_t n_tokens;
     const char *const *tokens; /* [n_tokens], UTF-8 in the byte-level alphabet of GPT-2 */
     const size_t *token_bytes; /* [n_tokens] */
-    const int32_t *types;      /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte */
-    const float *scores;       /* [n_tokens] or NULL; "llama" needs them */
+    const int32_t
+        *types; /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user, 5 unused, 6 byte */
+    const float *scores; /* [n_tokens] or NULL; "llama" needs them */
     size_t n_merges;
     const char *const *merges; /* [n_merges] "left right" */
     const size_t *merge_bytes;
@@ -47,10 +49,10 @@ tokenizer_state *tokenizer_state_open(const tokenizer *t); /* NULL when memory i
 void tokenizer_state_close(tokenizer_state *state);
 
 /* Ids of one text. offsets (may be NULL) receives the byte range of each id in text; special ids of
- * the template have start = end = 0. Results are valid until the next call on this state; nothing is
- * allocated once the state has grown to the longest text.
- * Text must be UTF-8 (SLANT_ERR_TEXT with the byte offset otherwise); with lossy each maximal ill-formed
- * subpart counts as U+FFFD, as the Unicode standard recommends. */
+ * the template have start = end = 0. Results are valid until the next call on this state; nothing
+ * is allocated once the state has grown to the longest text. Text must be UTF-8 (SLANT_ERR_TEXT
+ * with the byte offset otherwise); with lossy each maximal ill-formed subpart counts as U+FFFD, as
+ * the Unicode standard recommends. */
 typedef struct tokenizer_offset {
     size_t start, end; /* bytes */
 } tokenizer_offset;
@@ -74,11 +76,15 @@ slant_status tokenizer_encode(tokenizer_state *state, const char *text, size_t t
                               const tokenizer_options *options, tokenizer_output *out,
                               slant_error *err);
 
+/* Appends the ids as a JSON array, "[1,2,3]", quickly. */
+void tokenizer_print_ids(buf *out, const int32_t *ids, size_t n_ids);
+
 /* Facts. */
 size_t tokenizer_vocab_size(const tokenizer *t); /* 1 + the highest id */
 /* The token as tokenizer.json spells it (byte-level alphabet); NULL where the id has none. */
 const char *tokenizer_piece(const tokenizer *t, int32_t id, size_t *piece_bytes);
-/* The bytes that the id stands for in text (specials: their content). False where the id has none. */
+/* The bytes that the id stands for in text (specials: their content). False where the id has none.
+ */
 bool tokenizer_bytes(const tokenizer *t, int32_t id, const uint8_t **bytes, size_t *n_bytes);
 bool tokenizer_is_special(const tokenizer *t, int32_t id);
 int32_t tokenizer_find(const tokenizer *t, const char *piece, size_t piece_bytes); /* -1: none */
