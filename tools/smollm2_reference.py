@@ -11,6 +11,8 @@ import json
 import pathlib
 import tempfile
 
+from nf4_reference import nf4_round
+
 LAYERS = 8
 LABELS = ["Left", "Center", "Right"]
 MAX_LENGTH = 512
@@ -79,16 +81,6 @@ def base_tensors(reader, layers=LAYERS, quantise=True):
             values = nf4_round(values)
         tensors[f"model.layers.{parts[1]}.{MODULES[parts[2]]}.weight"] = values
     return tensors
-
-
-def nf4_round(weight):
-    """NF4 with double quantisation and back, in fp32."""
-    import bitsandbytes.functional as bnb
-    import torch
-
-    codes, state = bnb.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=True)
-    state.dtype = torch.float32
-    return bnb.dequantize_4bit(codes, state)
 
 
 def config(reader, layers=LAYERS):
