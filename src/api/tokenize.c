@@ -82,7 +82,7 @@ static slant_status make_id_texts(slant_tokenizer *t, slant_error *err)
     if (t->id_texts == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
     for (size_t id = 0; id < t->n_id_texts; id++) {
-        char text[24];
+        char text[24] = {0};
         int n_bytes = snprintf(text, sizeof text, "%zu,", id);
         memcpy(t->id_texts[id].digits, text, sizeof t->id_texts[id].digits);
         t->id_texts[id].n_bytes = (uint8_t)n_bytes;
