@@ -58,7 +58,7 @@ install: release
 	cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	find include src tests -name '*.[ch]' -print0 | xargs -0 clang-format-19 -i
 
 tidy:
 	tools/deps.sh tidy

@@ -30,7 +30,7 @@ test_needs() {
     tool python3 python3
     tool zstd zstd
     tool clang clang
-    tool clang-format clang-format
+    tool clang-format-19 clang-format-19
     clang_includes omp.h || need libomp-dev
 }
 

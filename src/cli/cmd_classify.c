@@ -13,14 +13,15 @@
 #include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* A batch is what about a second's work is, within these bounds of text. */
 #define BATCH_SECONDS 1.0
-#define BATCH_MIN_BYTES ((size_t)8 << 10)
-#define BATCH_MAX_BYTES ((size_t)1 << 20)
+#define BATCH_MIN_BYTES (8 << 10)
+#define BATCH_MAX_BYTES (1 << 20)
 #define BATCH_MAX_ITEMS 512
 
 #define ERRORS_TOLD 5 /* one by one; the rest is counted */
@@ -272,10 +273,8 @@ static slant_status write_rows(classifier *c, slant_error *err)
 static void adapt_batch(classifier *c, double seconds)
 {
     double factor = BATCH_SECONDS / (seconds > 1e-3 ? seconds : 1e-3);
-    double bytes = (double)c->batch_bytes * (factor > 4 ? 4 : factor);
-    c->batch_bytes = bytes < (double)BATCH_MIN_BYTES   ? BATCH_MIN_BYTES
-                     : bytes > (double)BATCH_MAX_BYTES ? BATCH_MAX_BYTES
-                                                       : (size_t)bytes;
+    double bytes = (double)c->batch_bytes * fmin(factor, 4);
+    c->batch_bytes = (size_t)fmin(fmax(bytes, BATCH_MIN_BYTES), BATCH_MAX_BYTES);
 }
 
 static slant_status answer_batch(classifier *c, slant_error *err)

@@ -57,12 +57,14 @@ typedef struct model_options {
          .choices = "auto|int8|bf16|fp32",                                                         \
          .help = "how products are computed; fp32 is the reference",                               \
          .standard = "auto: the fastest that keeps the stated accuracy"},                          \
-    {                                                                                              \
-        .type = OPTION_COUNT, .name = "threads",                                                   \
-        .offset = MODEL_OPTION(struct_type, field, threads), .value = "N", .min = 1, .max = 1024,  \
-        .help = "how many threads work; the answers do not depend on it",                          \
-        .standard = "all cores that this process may use"                                          \
-    }
+        {.type = OPTION_COUNT,                                                                     \
+         .name = "threads",                                                                        \
+         .offset = MODEL_OPTION(struct_type, field, threads),                                      \
+         .value = "N",                                                                             \
+         .min = 1,                                                                                 \
+         .max = 1024,                                                                              \
+         .help = "how many threads work; the answers do not depend on it",                         \
+         .standard = "all cores that this process may use"}
 
 /* Opens the engine that o describes and tells its notes on standard error unless quiet. */
 slant_status model_options_open(const model_options *o, bool quiet, slant_engine **out,

@@ -33,10 +33,7 @@ typedef struct option_row {
     const char *standard; /* the default in words; NULL: not said */
 } option_row;
 
-#define OPTION_HEAD(text)                                                                          \
-    {                                                                                              \
-        .type = OPTION_HEADING, .help = text                                                       \
-    }
+#define OPTION_HEAD(text) {.type = OPTION_HEADING, .help = text}
 
 typedef struct option_table {
     const char *command;  /* "classify" */
