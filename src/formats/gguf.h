@@ -36,18 +36,20 @@ size_t gguf_count(const gguf *g);
 const tensor_view *gguf_at(const gguf *g, size_t i);
 const tensor_view *gguf_find(const gguf *g, const char *name);
 
-/* Metadata. The typed getters give false where the key is absent or of another kind. */
+/* Metadata. The typed getters give false where the key is absent or of another kind; those of
+ * arrays also where memory is out. */
 bool gguf_has(const gguf *g, const char *key);
 bool gguf_int(const gguf *g, const char *key, int64_t *out);   /* any integer type or bool */
 bool gguf_double(const gguf *g, const char *key, double *out); /* any number */
 const char *gguf_string(const gguf *g, const char *key);       /* NULL: absent; terminated */
-/* Arrays: element count, or 0; then element i. Arrays of strings, integers or floats. */
+/* Arrays: the element count, or 0; then all elements, owned by g and made on first use. Integers of
+ * any type that fit, bools too; floats of either size. */
 size_t gguf_array_count(const gguf *g, const char *key);
 bool gguf_array_strings(const gguf *g, const char *key, const char *const **strings,
-                        const size_t **string_bytes, size_t *n); /* owned by g, made on first use */
+                        const size_t **string_bytes, size_t *n); /* not terminated */
 bool gguf_array_ints(const gguf *g, const char *key, const int32_t **values, size_t *n);
 bool gguf_array_floats(const gguf *g, const char *key, const float **values, size_t *n);
-/* For inspect: key i with its type, and the value in words (long ones cut). */
+/* All keys, in the file's order. */
 size_t gguf_metadata_count(const gguf *g);
 const char *gguf_metadata_key(const gguf *g, size_t i);
 gguf_type gguf_metadata_type(const gguf *g, size_t i);
