@@ -7,7 +7,7 @@ Two shapes:
                  default model
 
 Each as a Hugging Face directory, as a bitsandbytes NF4 checkpoint, as OpenVINO IR in several
-weight formats and as GGUF for llama.cpp; every form is made only when a peer asks for it.
+weight formats, as GGUF for llama.cpp and as .slant; every form is made when a peer asks for it.
 """
 
 import json
@@ -269,3 +269,17 @@ def gguf_file(shape, kind):
         writer.close()
 
     return _made(cache_dir() / shape / f"{kind.lower()}.gguf", make)
+
+
+def slant_model(shape, program):
+    """(model, adapter) for slant: the default model itself, or the shape imported in 4 bits."""
+    if shape == "smollm2-8":
+        folder = pathlib.Path(__file__).resolve().parent.parent / "models" / "news-bias"
+        return folder / "base.slant", folder
+
+    def make(path):
+        import subprocess
+
+        subprocess.run([program, "import", hf_dir(shape), "--load-in-4bit", "-o", path], check=True)
+
+    return _made(cache_dir() / shape / "base.slant", make), "-"

@@ -1,4 +1,4 @@
-"""What every peer process does alike: read the work, warm up, time each workload, print JSON.
+"""What every Python peer does alike: read the work, warm up, time each workload, print JSON.
 
 A peer is a class with
     __init__(args)   loads; its time is reported as load_s
@@ -14,6 +14,8 @@ import os
 import resource
 import sys
 import time
+
+BATCH = 16
 
 
 def parse():
@@ -34,16 +36,12 @@ def pad(articles, pad_id):
     return ids, mask, [len(a) - 1 for a in articles]
 
 
-def batches(articles, size):
-    """Batches of neighbours in length, as a careful user of a padding engine would send them."""
-    ordered = sorted(articles, key=len)
-    return [ordered[i:i + size] for i in range(0, len(ordered), size)]
-
-
 def time_once(peer, articles):
+    """Batches of neighbours in length, as a careful user of a padding engine would send them."""
     start = time.perf_counter()
-    for batch in batches(articles, getattr(peer, "batch", 16)):
-        peer.run(batch)
+    ordered = sorted(articles, key=len)
+    for i in range(0, len(ordered), BATCH):
+        peer.run(ordered[i:i + BATCH])
     return time.perf_counter() - start
 
 
@@ -54,14 +52,15 @@ def main(peer_class):
     start = time.perf_counter()
     peer = peer_class(args)
     load_s = time.perf_counter() - start
-    seconds = {}
+    answers = {}
     for name, articles in work.items():
         time_once(peer, articles)
-        seconds[name] = [time_once(peer, articles) for _ in range(args.repeats)]
+        answers[name] = {"seconds": [time_once(peer, articles) for _ in range(args.repeats)],
+                         "tokens": sum(map(len, articles))}
     print(json.dumps({
-        "version": peer.version,
         "load_s": load_s,
-        "seconds": seconds,
+        "version": peer.version,
+        "work": answers,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }))
     sys.stdout.flush()
