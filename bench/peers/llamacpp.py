@@ -16,10 +16,18 @@ from peers import common  # noqa: E402
 CONTEXT = 4096
 
 
+def amx_here():
+    with open("/proc/cpuinfo") as file:
+        return "amx_int8" in file.read()
+
+
 class Peer:
     def __init__(self, args):
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
+        if amx_here():
+            # Its AMX product, built by gcc 12, dies of a signal: the tile configuration is lost.
+            params.use_extra_bufts = False
         path = str(models.gguf_file(args.shape, args.variant)).encode()
         self.model = llama_cpp.llama_model_load_from_file(path, params)
         options = llama_cpp.llama_context_default_params()
