@@ -9,9 +9,9 @@
 
 #include <string.h>
 
-/* Less than this share of what JSON-LD calls the article means that the page itself shows only a
- * beginning, or builds the rest by script. */
-#define SHOWN_SHARE 4
+/* Where JSON-LD's article is this many times longer, the page itself shows only a beginning, or
+ * builds the rest by script. */
+#define LONGER_TIMES 2
 
 static slant_status out_of_memory(slant_error *err)
 {
@@ -65,7 +65,7 @@ static slant_status prefer_linked_data(const html_page *page, const buf *title, 
 {
     buf body = {0};
     slant_status status = html_linked_data_body(page, &body, err);
-    if (status == SLANT_OK && body.size_bytes > (text->size_bytes - first) * SHOWN_SHARE) {
+    if (status == SLANT_OK && body.size_bytes > (text->size_bytes - first) * LONGER_TIMES) {
         text->size_bytes = first;
         if (text->data != NULL)
             text->data[first] = '\0';

@@ -119,8 +119,19 @@ static uint32_t weigh_all(html_page *page)
     return page->nodes[page->body].prose;
 }
 
-/* An article that was cut in pieces by advertisements has them side by side. */
-static uint32_t marked_body(const html_page *page)
+/* An article that was cut in pieces by advertisements has them side by side; what stands between
+ * them is dropped. */
+static uint32_t join_pieces(html_page *page, uint32_t parent)
+{
+    html_node *nodes = page->nodes;
+    for (uint32_t i = parent + 1; i < nodes[parent].end; i = nodes[i].end)
+        if (!nodes[i].has_body)
+            for (uint32_t j = i; j < nodes[i].end; j++)
+                nodes[j].dropped = true;
+    return parent;
+}
+
+static uint32_t marked_body(html_page *page)
 {
     const html_node *nodes = page->nodes;
     uint32_t total = nodes[page->body].prose, first = 0;
@@ -128,7 +139,7 @@ static uint32_t marked_body(const html_page *page)
         if (nodes[i].dropped || !html_is_article_body(&nodes[i]))
             continue;
         if (first != 0 && nodes[i].parent == nodes[first].parent)
-            return nodes[first].parent;
+            return join_pieces(page, nodes[first].parent);
         if (first == 0 && (nodes[i].prose >= ARTICLE_CHARS || nodes[i].prose * 3 >= total))
             first = i;
     }
@@ -160,6 +171,31 @@ static uint32_t direct_prose(const html_page *page, uint32_t at)
     return nodes[at].prose - in_boxes;
 }
 
+/* The box among a node's children with the most prose; 0: none. */
+static uint32_t best_box(const html_page *page, uint32_t at)
+{
+    const html_node *nodes = page->nodes;
+    uint32_t best = 0;
+    for (uint32_t i = at + 1; i < nodes[at].end; i = nodes[i].end)
+        if (!nodes[i].dropped && nodes[i].element != NULL &&
+            !html_tag_is_paragraph(html_tag(&nodes[i])) &&
+            nodes[i].prose > (best == 0 ? 0 : nodes[best].prose))
+            best = i;
+    return best;
+}
+
+/* Whether another box with prose is made like this one: then they are pieces of one article. */
+static bool has_twin(const html_page *page, uint32_t box)
+{
+    const html_node *nodes = page->nodes;
+    uint32_t parent = nodes[box].parent;
+    for (uint32_t i = parent + 1; i < nodes[parent].end; i = nodes[i].end)
+        if (i != box && !nodes[i].dropped && nodes[i].prose >= SENTENCE_CHARS &&
+            html_made_alike(&nodes[i], &nodes[box]))
+            return true;
+    return false;
+}
+
 /* Follows the prose down: into a box as long as it alone holds more than half of what there is and
  * hardly anything stands beside the boxes. Where paragraphs begin, or prose is spread over several
  * boxes, is the article. */
@@ -167,14 +203,9 @@ static uint32_t densest(const html_page *page, uint32_t at)
 {
     const html_node *nodes = page->nodes;
     for (;;) {
-        uint32_t best = 0;
-        for (uint32_t i = at + 1; i < nodes[at].end; i = nodes[i].end)
-            if (!nodes[i].dropped && nodes[i].element != NULL &&
-                !html_tag_is_paragraph(html_tag(&nodes[i])) &&
-                nodes[i].prose > (best == 0 ? 0 : nodes[best].prose))
-                best = i;
+        uint32_t best = best_box(page, at);
         if (best == 0 || nodes[best].prose * 2 <= nodes[at].prose ||
-            direct_prose(page, at) * 10 >= nodes[at].prose)
+            direct_prose(page, at) * 10 >= nodes[at].prose || has_twin(page, best))
             return at;
         at = best;
     }

@@ -142,6 +142,26 @@ bool html_is_article_body(const html_node *node)
     return property != NULL && strcasecmp(property, "articleBody") == 0;
 }
 
+static bool same_but_digits(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+    if (a == NULL || b == NULL)
+        return a == b;
+    for (;; a++, b++) {
+        a += strspn(a, digits);
+        b += strspn(b, digits);
+        if (*a != *b || *a == '\0')
+            return *a == *b;
+    }
+}
+
+bool html_made_alike(const html_node *a, const html_node *b)
+{
+    return html_tag(a) == html_tag(b) &&
+           same_but_digits(html_attribute(a, "class"), html_attribute(b, "class")) &&
+           same_but_digits(html_attribute(a, "id"), html_attribute(b, "id"));
+}
+
 static html_hint tag_hint(GumboTag tag)
 {
     switch (tag) {
@@ -173,24 +193,24 @@ static html_hint role_hint(const char *role)
 /* Words of class and id: "most-read_List" and "mostReadList" are most, read, list. */
 static const char *const chrome_words[] = {
     "comment",        "comments",   "commentlist", "disqus",      "respond",
-    "replies",        "related",    "recirc",      "recommended", "recommendations",
+    "replies",        "related*",   "recirc",      "recommended", "recommendations",
     "recommendation", "newsletter", "newsletters", "outbrain",    "taboola",
     "trending",       "recircs",    "latestnews",  "cookie",      "cookies",
     "consent",        "gdpr",       "breadcrumb",  "breadcrumbs", "livefyre",
     "viafoura",       "coral",      "mostread",    "mostpopular", "readnext",
 };
 static const char *const perhaps_words[] = {
-    "ad",         "ads",          "advert",        "adverts",  "advertisement", "advertising",
-    "adslot",     "sponsor",      "sponsored",     "promo",    "promoted",      "promotion",
-    "share",      "sharing",      "sharebar",      "social",   "nav",           "navbar",
-    "navigation", "menu",         "sidebar",       "rail",     "footer",        "masthead",
-    "banner",     "toolbar",      "popup",         "modal",    "overlay",       "signup",
-    "subscribe",  "subscription", "subscriptions", "paywall",  "donate",        "donation",
-    "pagination", "pager",        "caption",       "credit",   "byline",        "dateline",
-    "timestamp",  "tags",         "taglist",       "hidden",   "widget",        "widgets",
-    "tooltip",    "copyright",    "bio",           "popular",  "poll",          "quiz",
-    "teaser",     "teasers",      "login",         "register", "search",        "skip",
-    "print",      "toc",
+    "ad",         "ads",          "advert",        "adverts",   "advertisement", "advertising",
+    "adslot",     "sponsor",      "sponsored",     "promo",     "promoted",      "promotion",
+    "share",      "sharing",      "sharebar",      "social",    "nav",           "navbar",
+    "navigation", "menu",         "sidebar",       "rail",      "footer",        "masthead",
+    "banner",     "toolbar",      "popup",         "modal",     "overlay",       "signup",
+    "subscribe",  "subscription", "subscriptions", "paywall",   "donate",        "donation",
+    "pagination", "pager",        "caption",       "credit",    "byline",        "meta",
+    "date",       "published",    "dateline",      "timestamp", "tags",          "taglist",
+    "hidden",     "widget",       "widgets",       "tooltip",   "copyright",     "bio",
+    "popular",    "poll",         "quiz",          "teaser",    "teasers",       "login",
+    "register",   "search",       "skip",          "print",     "toc",
 };
 /* Pairs of neighbouring words whose single words are harmless. */
 static const char *const chrome_pairs[][2] = {
@@ -202,9 +222,14 @@ static const char *const chrome_pairs[][2] = {
     {"you", "may"},       {"editors", "picks"}, {"back", "top"},        {"email", "form"},
 };
 
+/* A name that ends in '*' stands for every word that begins so: "relatedposts". */
 static bool word_is(const char *word, size_t word_bytes, const char *name)
 {
-    return strncasecmp(word, name, word_bytes) == 0 && name[word_bytes] == '\0';
+    size_t name_bytes = strlen(name);
+    bool prefix = name_bytes > 0 && name[name_bytes - 1] == '*';
+    name_bytes -= prefix;
+    return (prefix ? word_bytes >= name_bytes : word_bytes == name_bytes) &&
+           strncasecmp(word, name, name_bytes) == 0;
 }
 
 static bool in_list(const char *word, size_t word_bytes, const char *const *list, size_t n_list)

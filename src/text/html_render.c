@@ -11,6 +11,8 @@ typedef struct renderer {
     buf *out;
     buf paragraph;    /* being collected */
     buf heading;      /* waits for the text that it heads */
+    buf front;        /* lines before the first sentence: author, date, place */
+    bool begun;       /* the first sentence was written */
     const char *join; /* goes between what is written and the next paragraph */
     bool in_heading, space, tab;
     int breaks; /* <br>s since the last text */
@@ -26,6 +28,7 @@ static bool is_filler(const char *text, size_t text_bytes)
 {
     static const char *const whole[] = {
         "advertisement",
+        "image",
         "advertising",
         "sponsored",
         "sponsored content",
@@ -96,6 +99,30 @@ static void write_paragraph(renderer *r, buf *paragraph)
     buf_clear(paragraph);
 }
 
+/* Long enough, or closed by a full stop, a question mark … or a quotation mark. */
+static bool is_sentence(const buf *p)
+{
+    static const char *const ends[] = {
+        ".", "?", "!", "\"", "\xE2\x80\x9D", "\xE2\x80\xA6", "\xE3\x80\x82"};
+    if (p->size_bytes >= 80)
+        return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t n = strlen(ends[i]);
+        if (p->size_bytes > n && memcmp(p->data + p->size_bytes - n, ends[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Keeps a line before the first sentence aside: it is needed only where no sentence comes. */
+static void keep_front(renderer *r)
+{
+    if (r->front.size_bytes > 0)
+        buf_string(&r->front, r->join);
+    buf_append(&r->front, r->paragraph.data, r->paragraph.size_bytes);
+    buf_clear(&r->paragraph);
+}
+
 static void end_paragraph(renderer *r)
 {
     buf *p = &r->paragraph;
@@ -109,6 +136,10 @@ static void end_paragraph(renderer *r)
         buf_clear(p);
         return;
     }
+    if (!r->begun && !r->in_heading && !is_sentence(p)) {
+        keep_front(r);
+        return;
+    }
     if (r->in_heading) {
         buf_clear(&r->heading);
         buf_append(&r->heading, p->data, p->size_bytes);
@@ -116,11 +147,10 @@ static void end_paragraph(renderer *r)
         return;
     }
     if (r->heading.size_bytes > 0) {
-        const char *join = r->join;
         r->join = "\n\n";
         write_paragraph(r, &r->heading);
-        r->join = join[1] == '\0' ? "\n\n" : join;
     }
+    r->begun = true;
     write_paragraph(r, p);
 }
 
@@ -250,9 +280,12 @@ void html_render(const html_page *page, uint32_t root, const buf *headline, buf 
         i++;
     }
     end_paragraph(&r);
-    out->failed |= r.paragraph.failed || r.heading.failed;
+    if (!r.begun && r.front.size_bytes > 0)
+        buf_append(out, r.front.data, r.front.size_bytes);
+    out->failed |= r.paragraph.failed || r.heading.failed || r.front.failed;
     buf_free(&r.paragraph);
     buf_free(&r.heading);
+    buf_free(&r.front);
 }
 
 void html_append_folded(buf *out, const char *text, size_t text_bytes)
