@@ -44,7 +44,7 @@ static slant_status raw_fill(source *s, size_t want_bytes, slant_error *err)
         s->raw_at = 0;
     }
     while (s->raw_end < want_bytes && !s->raw_ended) {
-        size_t got;
+        size_t got = 0;
         slant_status status =
             read_some(s, s->raw + s->raw_end, SOURCE_RAW_BYTES - s->raw_end, &got, err);
         if (status != SLANT_OK)
