@@ -4,6 +4,7 @@
 Rooms of one level do not meet; the command line sees include/ and base alone; a library that is
 one room's business is included there and nowhere else. Prints each breach, exits 1 if there is one.
 """
+
 import pathlib
 import re
 import sys

@@ -6,6 +6,7 @@
 Runs the command with a terminal for its output, reads the characters and their colours, and writes
 them as text, so that the picture stays sharp and small. Python's own library is all it needs.
 """
+
 import html
 import os
 import pty
@@ -76,7 +77,9 @@ def draw(lines):
     for row, line in enumerate(lines):
         column, y = 0, MARGIN + 34 + row * LINE_HEIGHT
         for piece, look in spans(line, style):
-            for part in re.findall(rf"[{BLOCKS}]+| +|[^{BLOCKS} ](?:[^{BLOCKS}]*[^{BLOCKS} ])?", piece):
+            for part in re.findall(
+                rf"[{BLOCKS}]+| +|[^{BLOCKS} ](?:[^{BLOCKS}]*[^{BLOCKS} ])?", piece
+            ):
                 x = MARGIN + column * CHAR_WIDTH
                 if part[0] in BLOCKS:
                     parts.append(draw_bar(x, y, part, look.get("color", FOREGROUND)))
@@ -86,11 +89,16 @@ def draw(lines):
         widest = max(widest, column)
     width = 2 * MARGIN + widest * CHAR_WIDTH
     height = 2 * MARGIN + 24 + len(lines) * LINE_HEIGHT
-    dots = "".join(f'<circle cx="{MARGIN + 4 + 18 * i}" cy="{MARGIN}" r="5" fill="{c}"/>' for i, c in enumerate(("#f0716b", "#e2b65a", "#7cc77f")))
+    dots = "".join(
+        f'<circle cx="{MARGIN + 4 + 18 * i}" cy="{MARGIN}" r="5" fill="{c}"/>'
+        for i, c in enumerate(("#f0716b", "#e2b65a", "#7cc77f"))
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="{FONT_SIZE}">\n'
-        f'<rect width="100%" height="100%" rx="9" fill="{BACKGROUND}"/>\n{dots}\n' + "\n".join(parts) + "\n</svg>\n"
+        f'<rect width="100%" height="100%" rx="9" fill="{BACKGROUND}"/>\n{dots}\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
     )
 
 

@@ -1,5 +1,6 @@
 """What the end-to-end tests share: the built program, a tiny model put together from the goldens,
 and ways to run the one over the other. Python's own library is all that they need."""
+
 import json
 import os
 import pathlib

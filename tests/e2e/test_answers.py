@@ -1,4 +1,5 @@
 """The shapes of answers: every format and every option that changes one."""
+
 import csv
 import io
 import itertools
@@ -12,13 +13,18 @@ from harness import ARTICLES, LABELS, Case, environment, main, slant, slant_on_t
 class Formats(Case):
     def setUp(self):
         super().setUp()
-        self.file = self.write("news.jsonl", "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(ARTICLES)))
+        self.file = self.write(
+            "news.jsonl",
+            "".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(ARTICLES)),
+        )
         self.rows = self.answers(self.file)
 
     def test_jsonl_has_one_object_for_each_article(self):
         self.assertEqual([row["id"] for row in self.rows], [0, 1, 2, 3])
         for row in self.rows:
-            self.assertEqual(list(row), ["id", "label", "score", "scores", "tokens", "tokens_read", "truncated"])
+            self.assertEqual(
+                list(row), ["id", "label", "score", "scores", "tokens", "tokens_read", "truncated"]
+            )
             self.assertEqual(list(row["scores"]), LABELS)
             self.assertAlmostEqual(sum(row["scores"].values()), 1, places=5)
             self.assertEqual(row["score"], max(row["scores"].values()))
@@ -53,13 +59,30 @@ class Formats(Case):
     def test_csv_has_the_columns_of_jsonl(self):
         result = self.classify("--format", "csv", self.file)
         table = list(csv.DictReader(io.StringIO(result.out.decode(), newline="")))
-        self.assertEqual(list(table[0]), ["id", "label", "score", *(f"scores.{name}" for name in LABELS), "tokens", "tokens_read", "truncated", "error"])
+        self.assertEqual(
+            list(table[0]),
+            [
+                "id",
+                "label",
+                "score",
+                *(f"scores.{name}" for name in LABELS),
+                "tokens",
+                "tokens_read",
+                "truncated",
+                "error",
+            ],
+        )
         for line, row in zip(table, self.rows, strict=True):
             self.assertEqual(line["id"], str(row["id"]))
             self.assertEqual(line["label"], row["label"])
             self.assertEqual(float(line["score"]), row["score"])
-            self.assertEqual([float(line[f"scores.{name}"]) for name in LABELS], list(row["scores"].values()))
-            self.assertEqual((line["tokens"], line["truncated"], line["error"]), (str(row["tokens"]), "false", ""))
+            self.assertEqual(
+                [float(line[f"scores.{name}"]) for name in LABELS], list(row["scores"].values())
+            )
+            self.assertEqual(
+                (line["tokens"], line["truncated"], line["error"]),
+                (str(row["tokens"]), "false", ""),
+            )
 
     def test_table_says_what_the_answers_rest_on(self):
         result = self.classify("--format", "table", self.file)
@@ -77,13 +100,17 @@ class Formats(Case):
         self.assertIn("█", shown)
         self.assertIn("\x1b[3", shown)
         for env in (environment(TERM="xterm", NO_COLOR="1"), environment(TERM="dumb")):
-            status, shown = slant_on_terminal("classify", *self.model, "--text", ARTICLES[0], env=env)
+            status, shown = slant_on_terminal(
+                "classify", *self.model, "--text", ARTICLES[0], env=env
+            )
             self.assertEqual(status, 0)
             self.assertIn("█", shown)
             self.assertNotIn("\x1b", shown)
 
     def test_bars_are_of_blocks_where_no_locale_is_set(self):
-        result = self.classify("--format", "table", "--text", ARTICLES[0], env=environment(LC_ALL="C"))
+        result = self.classify(
+            "--format", "table", "--text", ARTICLES[0], env=environment(LC_ALL="C")
+        )
         self.assertIn("█", result.out.decode())
 
     def test_output_file_holds_what_would_be_printed(self):
@@ -103,13 +130,19 @@ class Options(Case):
 
     def test_top_k(self):
         flat = self.classify("--top-k", "1", self.file).json()
-        self.assertEqual(flat, [{"label": row["label"], "score": row["score"]} for row in self.full])
+        self.assertEqual(
+            flat, [{"label": row["label"], "score": row["score"]} for row in self.full]
+        )
         two = self.classify("--top-k=2", self.file).json()
         self.assertEqual([len(article) for article in two], [2] * 4)
-        self.assertEqual(self.classify("--top-k", "99", self.file).out, self.classify(self.file).out)
+        self.assertEqual(
+            self.classify("--top-k", "99", self.file).out, self.classify(self.file).out
+        )
         for row, full in zip(self.answers("--top-k", "2", self.file), self.full, strict=True):
             self.assertEqual(len(row["scores"]), 2)
-            self.assertEqual(list(row["scores"]), [name for name in LABELS if name in row["scores"]])
+            self.assertEqual(
+                list(row["scores"]), [name for name in LABELS if name in row["scores"]]
+            )
             self.assertEqual(row["score"], full["score"])
 
     def test_labels_rename_in_order(self):
@@ -122,14 +155,18 @@ class Options(Case):
         top = sorted(row["score"] for row in self.full)
         between = (top[1] + top[2]) / 2
         rows = self.answers("--abstain", between, self.file)
-        self.assertEqual(sorted(row["label"] == "UNSURE" for row in rows), [False, False, True, True])
+        self.assertEqual(
+            sorted(row["label"] == "UNSURE" for row in rows), [False, False, True, True]
+        )
         for row, full in zip(rows, self.full, strict=True):
             self.assertEqual(row["label"], "UNSURE" if full["score"] < between else full["label"])
             self.assertEqual((row["score"], row["scores"]), (full["score"], full["scores"]))
         article = self.classify("--abstain", "1", "--text", ARTICLES[0]).json()[0]
         self.assertEqual(article[0], {"label": "UNSURE", "score": self.full[0]["score"]})
         self.assertEqual(len(article), 4)
-        self.assertIn("UNSURE", self.classify("--abstain", "1", "--format", "table", self.file).out.decode())
+        self.assertIn(
+            "UNSURE", self.classify("--abstain", "1", "--format", "table", self.file).out.decode()
+        )
         self.assertEqual(self.answers("--abstain", "0", self.file), self.full)
 
     def test_function_to_apply(self):
@@ -137,10 +174,16 @@ class Options(Case):
         for row, full in zip(logits, self.full, strict=True):
             total = sum(math.exp(x) for x in row["scores"].values())
             for name in LABELS:
-                self.assertAlmostEqual(math.exp(row["scores"][name]) / total, full["scores"][name], places=6)
-        for row, raw in zip(self.answers("--function-to-apply", "SIGMOID", self.file), logits, strict=True):
+                self.assertAlmostEqual(
+                    math.exp(row["scores"][name]) / total, full["scores"][name], places=6
+                )
+        for row, raw in zip(
+            self.answers("--function-to-apply", "SIGMOID", self.file), logits, strict=True
+        ):
             for name in LABELS:
-                self.assertAlmostEqual(row["scores"][name], 1 / (1 + math.exp(-raw["scores"][name])), places=6)
+                self.assertAlmostEqual(
+                    row["scores"][name], 1 / (1 + math.exp(-raw["scores"][name])), places=6
+                )
         self.assertEqual(self.answers("--function-to-apply", "softmax", self.file), self.full)
 
     def test_raw_is_the_same_without_a_calibration(self):
@@ -154,7 +197,12 @@ class Options(Case):
         for kind in ("window", "none"):
             row = self.answers("--max-length", 8, "--truncation", kind, self.file)[1]
             self.assertEqual((row["tokens"], row["tokens_read"], row["truncated"]), (n, n, False))
-        strides = {self.answers("--max-length", 8, "--truncation", "window", "--stride", s, self.file)[1]["score"] for s in (1, 4, 8)}
+        strides = {
+            self.answers("--max-length", 8, "--truncation", "window", "--stride", s, self.file)[1][
+                "score"
+            ]
+            for s in (1, 4, 8)
+        }
         self.assertEqual(len(strides), 3)
         none = self.answers("--max-length", 8, "--truncation", "none", self.file)
         self.assertEqual(none, self.full)
@@ -163,7 +211,9 @@ class Options(Case):
         tokens = sum(row["tokens"] for row in self.full)
         for name in ("json", "map"):
             result = self.classify("--format", name, "--max-length", 8, self.file)
-            self.assert_said(result, f"4 of 4 articles were cut: 32 of all {tokens} tokens were read")
+            self.assert_said(
+                result, f"4 of 4 articles were cut: 32 of all {tokens} tokens were read"
+            )
         result = self.classify("--format", "table", "--max-length", 8, self.file)
         self.assertIn(f"{self.full[0]['tokens']} tokens, only 8 read", result.out.decode())
 
@@ -171,8 +221,12 @@ class Options(Case):
         want = {text: row["scores"] for text, row in zip(ARTICLES, self.full, strict=True)}
         for threads in (1, 2, 3):
             for order in itertools.islice(itertools.permutations(ARTICLES), 0, 24, 5):
-                rows = self.answers("--threads", threads, "--input", "json", stdin=json.dumps(order * 3))
-                self.assertEqual([row["scores"] for row in rows], [want[text] for text in order * 3])
+                rows = self.answers(
+                    "--threads", threads, "--input", "json", stdin=json.dumps(order * 3)
+                )
+                self.assertEqual(
+                    [row["scores"] for row in rows], [want[text] for text in order * 3]
+                )
         for text in ARTICLES:
             self.assertEqual(self.answers("--text", text)[0]["scores"], want[text])
 
@@ -186,7 +240,12 @@ class Options(Case):
                     self.assertAlmostEqual(a["scores"][name], b["scores"][name], delta=0.02)
 
     def test_weights_can_be_held_otherwise(self):
-        for option in (["--load-in-4bit"], ["--dtype", "nf4"], ["--dtype", "bf16"], ["--dtype", "fp32"]):
+        for option in (
+            ["--load-in-4bit"],
+            ["--dtype", "nf4"],
+            ["--dtype", "bf16"],
+            ["--dtype", "fp32"],
+        ):
             rows = self.answers(*option, self.file)
             for row, full in zip(rows, self.full, strict=True):
                 self.assertAlmostEqual(row["score"], full["score"], delta=0.1)
@@ -221,9 +280,13 @@ class Help(Case):
         self.assert_refused(result, "Usage: slant COMMAND")
 
     def test_unknown_words_are_refused_with_the_nearest(self):
-        self.assert_refused(slant("clasify"), "unknown command 'clasify'", "did you mean 'classify'?")
+        self.assert_refused(
+            slant("clasify"), "unknown command 'clasify'", "did you mean 'classify'?"
+        )
         self.assert_refused(slant("--frobnicate"), "unknown option '--frobnicate'")
-        self.assert_refused(self.classify("--fromat", "json"), "unknown option --fromat", "--format")
+        self.assert_refused(
+            self.classify("--fromat", "json"), "unknown option --fromat", "--format"
+        )
         self.assert_refused(self.classify("-Z"), "unknown option -Z")
         self.assert_refused(slant("tokenize", "--modle", "x"), "did you mean --model?")
         self.assert_refused(slant("inspect", "--frmat", "x"), "did you mean --format?")

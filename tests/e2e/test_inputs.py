@@ -1,4 +1,5 @@
 """What can be read: every kind of file, compressed or not, and what goes wrong with each."""
+
 import gzip
 import json
 import shutil
@@ -33,7 +34,9 @@ class Inputs(Case):
     def test_text_is_used_verbatim(self):
         file = self.write("a.txt", "  " + ARTICLES[0] + "\n\n")
         self.assertNotEqual(self.answers(file)[0]["scores"], self.want[ARTICLES[0]])
-        self.assertGreater(self.answers(file)[0]["tokens"], self.answers("--text", ARTICLES[0])[0]["tokens"])
+        self.assertGreater(
+            self.answers(file)[0]["tokens"], self.answers("--text", ARTICLES[0])[0]["tokens"]
+        )
 
     def test_standard_input_is_read_where_no_file_is_named(self):
         self.check(self.answers(stdin=ARTICLES[0]), ARTICLES[:1], ["-:1"])
@@ -47,13 +50,22 @@ class Inputs(Case):
 
     def test_json_in_all_its_forms(self):
         objects = [{"id": f"n{i}", "text": text} for i, text in enumerate(ARTICLES)]
-        self.check(self.answers(self.write("a.json", json.dumps(objects, indent=2))), ARTICLES, ["n0", "n1", "n2", "n3"])
+        self.check(
+            self.answers(self.write("a.json", json.dumps(objects, indent=2))),
+            ARTICLES,
+            ["n0", "n1", "n2", "n3"],
+        )
         self.check(self.answers(self.write("b.json", json.dumps(ARTICLES))), ARTICLES)
         self.check(self.answers(self.write("c.json", json.dumps(objects[0]))), ARTICLES[:1], ["n0"])
         self.check(self.answers(self.write("d.json", json.dumps(ARTICLES[0]))), ARTICLES[:1])
 
     def test_jsonl(self):
-        lines = [json.dumps({"id": 7, "text": ARTICLES[0]}), "", json.dumps(ARTICLES[1]), json.dumps({"_id": 2.5, "content": ARTICLES[2]})]
+        lines = [
+            json.dumps({"id": 7, "text": ARTICLES[0]}),
+            "",
+            json.dumps(ARTICLES[1]),
+            json.dumps({"_id": 2.5, "content": ARTICLES[2]}),
+        ]
         file = self.write("a.jsonl", "\n".join(lines))
         self.check(self.answers(file), ARTICLES[:3], [7, f"{file}:3", 2.5])
 
@@ -74,9 +86,13 @@ class Inputs(Case):
     def test_fields_can_be_named(self):
         row = {"headline": "Roads", "story": ARTICLES[0], "key": "k", "text": "not this"}
         file = self.write("a.jsonl", json.dumps(row))
-        self.check(self.answers("--text-field", "story", "--id-field", "key", file), ARTICLES[:1], ["k"])
+        self.check(
+            self.answers("--text-field", "story", "--id-field", "key", file), ARTICLES[:1], ["k"]
+        )
         titled = self.answers("--text-field", "story", "--title-field", "headline", file)
-        self.assertEqual(titled[0]["scores"], self.answers("--text", "Roads\n" + ARTICLES[0])[0]["scores"])
+        self.assertEqual(
+            titled[0]["scores"], self.answers("--text", "Roads\n" + ARTICLES[0])[0]["scores"]
+        )
 
     def test_html_is_taken_out_of_its_page(self):
         body = " ".join(ARTICLES * 3)
@@ -95,9 +111,14 @@ class Inputs(Case):
         }
         for name, content in data.items():
             plain = self.answers(self.write(name, content))
-            for ending, packed in ((".gz", gzip.compress(content.encode())), (".zst", zstd(content.encode()))):
+            for ending, packed in (
+                (".gz", gzip.compress(content.encode())),
+                (".zst", zstd(content.encode())),
+            ):
                 rows = self.answers(self.write(name + ending, packed))
-                self.assertEqual([row["scores"] for row in rows], [row["scores"] for row in plain], name + ending)
+                self.assertEqual(
+                    [row["scores"] for row in rows], [row["scores"] for row in plain], name + ending
+                )
 
     def test_several_files_and_folders_in_order(self):
         self.write("d/b/z.txt", ARTICLES[2])
@@ -105,7 +126,11 @@ class Inputs(Case):
         self.write("d/c.jsonl", json.dumps(ARTICLES[3]))
         self.write("one.txt", ARTICLES[0])
         rows = self.answers("-r", "one.txt", "d", cwd=self.folder)
-        self.check(rows, ARTICLES[:2] + ARTICLES[2:], ["one.txt:1", "d/a.txt:1", "d/b/z.txt:1", "d/c.jsonl:1"])
+        self.check(
+            rows,
+            ARTICLES[:2] + ARTICLES[2:],
+            ["one.txt:1", "d/a.txt:1", "d/b/z.txt:1", "d/c.jsonl:1"],
+        )
 
     def test_nothing_in_the_input_is_nothing_in_the_output(self):
         file = self.write("a.jsonl", "\n\n")
@@ -140,16 +165,27 @@ class BadInputs(Case):
         rows, file = self.check(b"Good text and \xff then more", "a.txt", [0], "14")
         self.assertIn("UTF-8", rows[0]["error"])
         lossy = self.answers("--lossy", file)
-        self.assertEqual(lossy[0]["scores"], self.answers("--text", "Good text and \ufffd then more")[0]["scores"])
+        self.assertEqual(
+            lossy[0]["scores"],
+            self.answers("--text", "Good text and \ufffd then more")[0]["scores"],
+        )
 
     def test_empty_articles(self):
-        lines = "\n".join(json.dumps({"id": i, "text": t}) for i, t in enumerate(["", ARTICLES[0], ""]))
+        lines = "\n".join(
+            json.dumps({"id": i, "text": t}) for i, t in enumerate(["", ARTICLES[0], ""])
+        )
         rows, _ = self.check(lines, "a.jsonl", [0, 2], "empty")
         self.assertEqual([row["id"] for row in rows], [0, 1, 2])
         self.check(b"", "b.txt", [0], "empty")
 
     def test_broken_rows(self):
-        lines = [json.dumps(ARTICLES[0]), '{"text": "broken', json.dumps({"no": 1}), json.dumps({"text": 5}), json.dumps(ARTICLES[1])]
+        lines = [
+            json.dumps(ARTICLES[0]),
+            '{"text": "broken',
+            json.dumps({"no": 1}),
+            json.dumps({"text": 5}),
+            json.dumps(ARTICLES[1]),
+        ]
         file = self.write("a.jsonl", "\n".join(lines))
         result = self.classify("--format", "jsonl", "a.jsonl", cwd=self.folder)
         self.assertEqual(result.status, 3)
@@ -175,7 +211,9 @@ class BadInputs(Case):
         self.assert_said(result, "d", "-r")
 
     def test_broken_off_compression(self):
-        content = "\n".join(json.dumps({"id": i, "text": text * 200}) for i, text in enumerate(ARTICLES)).encode()
+        content = "\n".join(
+            json.dumps({"id": i, "text": text * 200}) for i, text in enumerate(ARTICLES)
+        ).encode()
         for ending, pack in ((".gz", gzip.compress), (".zst", zstd)):
             packed = pack(content)
             file = self.write("a.jsonl" + ending, packed[: len(packed) * 2 // 3])
@@ -187,7 +225,9 @@ class BadInputs(Case):
             self.assertNotIn("error", rows[-1])
 
     def test_error_stands_in_its_place_in_every_format(self):
-        lines = "\n".join(json.dumps({"id": i, "text": t}) for i, t in enumerate([ARTICLES[0], "", ARTICLES[1]]))
+        lines = "\n".join(
+            json.dumps({"id": i, "text": t}) for i, t in enumerate([ARTICLES[0], "", ARTICLES[1]])
+        )
         file = self.write("a.jsonl", lines)
         for name in ("json", "map"):
             result = self.classify("--format", name, file)
@@ -224,12 +264,18 @@ class BadInputs(Case):
 
 class BadModels(Case):
     def test_models_that_cannot_be_opened(self):
-        self.assert_failed(slant("classify", "--model", self.folder / "gone", "--text", "x"), "gone")
+        self.assert_failed(
+            slant("classify", "--model", self.folder / "gone", "--text", "x"), "gone"
+        )
         empty = self.folder / "empty"
         empty.mkdir()
-        self.assert_failed(slant("classify", "--model", empty, "--text", "x"), "empty", "config.json")
+        self.assert_failed(
+            slant("classify", "--model", empty, "--text", "x"), "empty", "config.json"
+        )
         adapter = ["--adapter", str(self.folder / "no-adapter")]
-        self.assert_failed(slant("classify", *self.model[:2], *adapter, "--text", "x"), "no-adapter")
+        self.assert_failed(
+            slant("classify", *self.model[:2], *adapter, "--text", "x"), "no-adapter"
+        )
 
     def test_base_without_a_head(self):
         result = slant("classify", *self.model[:2], "--text", "x")
@@ -239,7 +285,9 @@ class BadModels(Case):
         alone = self.folder / "bin" / "slant"
         alone.parent.mkdir()
         shutil.copy(PROGRAM, alone)
-        done = subprocess.run([alone, "classify", "--text", "x"], capture_output=True, env=environment())
+        done = subprocess.run(
+            [alone, "classify", "--text", "x"], capture_output=True, env=environment()
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"--model or SLANT_MODEL", done.stderr)
 
@@ -268,10 +316,16 @@ class WrongUsage(Case):
             (["--threads", "0", "--text", "a"], "--threads takes 1 to"),
             (["--max-length", "-3", "--text", "a"], "--max-length takes 1 to"),
             (["--format", "xml", "--text", "a"], "--format takes table|json|jsonl|csv|map"),
-            (["--truncation", "middle", "--text", "a"], "--truncation takes head|tail|head-tail|window|none"),
+            (
+                ["--truncation", "middle", "--text", "a"],
+                "--truncation takes head|tail|head-tail|window|none",
+            ),
             (["--function-to-apply", "relu", "--text", "a"], "softmax|sigmoid|none"),
             (["--stride", "4", "--text", "a"], "--stride goes with --truncation window"),
-            (["--stride", "9", "--max-length", "8", "--truncation", "window", "--text", "a"], "stride"),
+            (
+                ["--stride", "9", "--max-length", "8", "--truncation", "window", "--text", "a"],
+                "stride",
+            ),
             (["--dtype", "int3", "--text", "a"], "--dtype takes auto|nf4|bf16|fp32"),
             (["--compute", "fp8", "--text", "a"], "--compute takes auto|int8|bf16|fp32"),
             (["--load-in-4bit", "--dtype", "bf16", "--text", "a"], "--load-in-4bit"),

@@ -1,4 +1,5 @@
 """make install: everything in its place, and usable from there with pkg-config alone."""
+
 import json
 import os
 import re
@@ -26,20 +27,47 @@ class Install(Case):
     def setUpClass(cls):
         super().setUpClass()
         cls.prefix = cls.shared / "prefix"
-        subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(cls.prefix)], check=True, capture_output=True)
+        subprocess.run(
+            ["cmake", "--install", str(BUILD), "--prefix", str(cls.prefix)],
+            check=True,
+            capture_output=True,
+        )
         cls.lib = next(cls.prefix.glob("lib*/**/libslant.so")).parent
-        cls.env = environment(PKG_CONFIG_PATH=str(cls.lib / "pkgconfig"), LD_LIBRARY_PATH=str(cls.lib))
+        cls.env = environment(
+            PKG_CONFIG_PATH=str(cls.lib / "pkgconfig"), LD_LIBRARY_PATH=str(cls.lib)
+        )
 
     def pkg_config(self, *arguments):
-        return subprocess.run(["pkg-config", *arguments, "slant"], env=self.env, check=True, capture_output=True, text=True).stdout.split()
+        return subprocess.run(
+            ["pkg-config", *arguments, "slant"],
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
 
     def exported(self, *arguments):
-        text = subprocess.run(["nm", "--defined-only", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
-        names = {line.split()[2] for line in text.splitlines() if len(line.split()) == 3 and line.split()[1].isupper()}
+        text = subprocess.run(
+            ["nm", "--defined-only", *map(str, arguments)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        names = {
+            line.split()[2]
+            for line in text.splitlines()
+            if len(line.split()) == 3 and line.split()[1].isupper()
+        }
         return names
 
     def test_everything_is_in_its_place(self):
-        for path in ("bin/slant", "include/slant.h", "include/slant_data.h", "share/man/man1/slant.1", "share/slant/models/news-bias/base.slant"):
+        for path in (
+            "bin/slant",
+            "include/slant.h",
+            "include/slant_data.h",
+            "share/man/man1/slant.1",
+            "share/slant/models/news-bias/base.slant",
+        ):
             self.assertTrue((self.prefix / path).is_file(), path)
         for name in ("libslant.so", "libslant.a", "pkgconfig/slant.pc"):
             self.assertTrue((self.lib / name).is_file(), name)
@@ -60,31 +88,72 @@ class Install(Case):
             program = self.folder / name
             flags = self.pkg_config("--cflags", "--libs", *extra)
             if extra:
-                flags = [str(self.lib / "libslant.a") if flag == "-lslant" else flag for flag in flags]
-            subprocess.run(["gcc", "-std=c17", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program), *flags], check=True, env=self.env)
+                flags = [
+                    str(self.lib / "libslant.a") if flag == "-lslant" else flag for flag in flags
+                ]
+            subprocess.run(
+                [
+                    "gcc",
+                    "-std=c17",
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    str(source),
+                    "-o",
+                    str(program),
+                    *flags,
+                ],
+                check=True,
+                env=self.env,
+            )
             env = dict(self.env, SLANT_MODEL=str(self.prefix / "share/slant/models/news-bias"))
             done = subprocess.run([program], capture_output=True, env=env, text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual([line.split()[0] for line in done.stdout.splitlines()], ["Left", "Center", "Right"])
+            self.assertEqual(
+                [line.split()[0] for line in done.stdout.splitlines()], ["Left", "Center", "Right"]
+            )
 
     def test_headers_compile_as_cpp(self):
         if shutil.which("g++") is None:
             self.skipTest("no g++")
         for header in (ROOT / "include").glob("*.h"):
             source = self.write("a.cc", f"#include <{header.name}>\nint main() {{ return 0; }}\n")
-            subprocess.run(["g++", "-fsyntax-only", "-Wall", "-Werror", *self.pkg_config("--cflags"), str(source)], check=True, env=self.env)
+            subprocess.run(
+                [
+                    "g++",
+                    "-fsyntax-only",
+                    "-Wall",
+                    "-Werror",
+                    *self.pkg_config("--cflags"),
+                    str(source),
+                ],
+                check=True,
+                env=self.env,
+            )
 
     def test_moved_installation_finds_its_model(self):
         moved = self.folder / "moved"
         shutil.copytree(self.prefix, moved, symlinks=True)
-        done = subprocess.run([moved / "bin/slant", "classify", "--text", ARTICLES[0]], capture_output=True, env=environment())
+        done = subprocess.run(
+            [moved / "bin/slant", "classify", "--text", ARTICLES[0]],
+            capture_output=True,
+            env=environment(),
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual({pair["label"] for pair in json.loads(done.stdout)[0]}, {"Left", "Center", "Right"})
+        self.assertEqual(
+            {pair["label"] for pair in json.loads(done.stdout)[0]}, {"Left", "Center", "Right"}
+        )
 
     def test_manual_page_names_every_option(self):
         page = (self.prefix / "share/man/man1/slant.1").read_text().replace("\\-", "-")
         for command in ("classify", "tokenize", "import", "inspect"):
-            text = subprocess.run([self.prefix / "bin/slant", command, "--help"], check=True, capture_output=True, text=True, env=environment()).stdout
+            text = subprocess.run(
+                [self.prefix / "bin/slant", command, "--help"],
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment(),
+            ).stdout
             for option in re.findall(r"^ +(?:-\w, )?(--[\w-]+)", text, re.MULTILINE):
                 self.assertIn(option, page, f"{command} {option}")
 

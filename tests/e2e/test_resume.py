@@ -1,4 +1,5 @@
 """Output files: whole or not at all, or resumable wherever a kill falls."""
+
 import json
 import os
 import random
@@ -23,12 +24,27 @@ def corpus(n, seed=1):
 class Resume(Case):
     def setUp(self):
         super().setUp()
-        self.input = self.write("news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(3000)))
+        self.input = self.write(
+            "news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(3000))
+        )
         self.output = self.folder / "out"
         self.journal = self.folder / "out.resume"
 
     def command(self, name="jsonl", *more):
-        return [PROGRAM, "classify", *self.model, "--compute", "fp32", "--format", name, "-o", str(self.output), "--resume", *more, str(self.input)]
+        return [
+            PROGRAM,
+            "classify",
+            *self.model,
+            "--compute",
+            "fp32",
+            "--format",
+            name,
+            "-o",
+            str(self.output),
+            "--resume",
+            *more,
+            str(self.input),
+        ]
 
     def run_whole(self, name="jsonl", *more):
         done = subprocess.run(self.command(name, *more), capture_output=True, env=environment())
@@ -38,7 +54,9 @@ class Resume(Case):
     def run_until(self, rows, name="jsonl", how=signal.SIGKILL):
         """Starts a run and ends it once its output has grown by about so many bytes."""
         start = self.output.stat().st_size if self.output.exists() else 0
-        child = subprocess.Popen(self.command(name), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
+        child = subprocess.Popen(
+            self.command(name), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment()
+        )
         deadline = time.monotonic() + 60
         while child.poll() is None and time.monotonic() < deadline:
             size = self.output.stat().st_size if self.output.exists() else 0
@@ -123,7 +141,9 @@ class Resume(Case):
         self.input.write_text(text.splitlines(keepends=True)[0])
         refuse("other articles", self.command())
         self.input.write_text(text)
-        self.assertTrue(self.output.read_bytes().startswith(before[: before.rindex(b"\n") + 1][:100]))
+        self.assertTrue(
+            self.output.read_bytes().startswith(before[: before.rindex(b"\n") + 1][:100])
+        )
         self.run_whole()
 
     def other_adapter(self):
@@ -160,16 +180,29 @@ class Resume(Case):
 class WholeOrNotAtAll(Case):
     def setUp(self):
         super().setUp()
-        self.input = self.write("news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(4000)))
+        self.input = self.write(
+            "news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(4000))
+        )
         self.output = self.folder / "out.jsonl"
 
     def command(self):
-        return [PROGRAM, "classify", *self.model, "--format", "jsonl", "-o", str(self.output), str(self.input)]
+        return [
+            PROGRAM,
+            "classify",
+            *self.model,
+            "--format",
+            "jsonl",
+            "-o",
+            str(self.output),
+            str(self.input),
+        ]
 
     def test_interrupt_leaves_the_old_file_and_nothing_else(self):
         self.output.write_text("old\n")
         child = subprocess.Popen(self.command(), stderr=subprocess.PIPE, env=environment())
-        while not any(path.suffix == ".tmp" and path.stat().st_size for path in self.folder.iterdir()):
+        while not any(
+            path.suffix == ".tmp" and path.stat().st_size for path in self.folder.iterdir()
+        ):
             self.assertIsNone(child.poll())
             time.sleep(0.002)
         child.send_signal(signal.SIGINT)
@@ -177,7 +210,9 @@ class WholeOrNotAtAll(Case):
         self.assertEqual(child.returncode, -signal.SIGINT)
         self.assertIn(b"With --resume", said)
         self.assertEqual(self.output.read_text(), "old\n")
-        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["news.jsonl", "out.jsonl"])
+        self.assertEqual(
+            sorted(path.name for path in self.folder.iterdir()), ["news.jsonl", "out.jsonl"]
+        )
 
     def test_kill_leaves_the_old_file(self):
         self.output.write_text("old\n")
@@ -205,12 +240,21 @@ class WholeOrNotAtAll(Case):
         self.assertEqual(len(result.json()), 1)
         result = self.classify("-o", "/dev/full", "--text", ARTICLES[0])
         self.assert_failed(result, "/dev/full", "No space left")
-        self.assert_refused(self.classify("-o", "/dev/null", "--resume", "--text", ARTICLES[0]), "/dev/null")
+        self.assert_refused(
+            self.classify("-o", "/dev/null", "--resume", "--text", ARTICLES[0]), "/dev/null"
+        )
 
     def test_full_standard_output_is_a_failure(self):
         with open("/dev/full", "wb") as full:
-            for arguments in (["classify", *self.model, "--text", ARTICLES[0]], ["--help"], ["--version"], ["classify", "--help"]):
-                done = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment())
+            for arguments in (
+                ["classify", *self.model, "--text", ARTICLES[0]],
+                ["--help"],
+                ["--version"],
+                ["classify", "--help"],
+            ):
+                done = subprocess.run(
+                    [PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment()
+                )
                 self.assertEqual(done.returncode, 1, arguments)
                 self.assertIn(b"No space left", done.stderr)
 
@@ -222,7 +266,9 @@ class WholeOrNotAtAll(Case):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100000, resource.RLIM_INFINITY))
 
-        done = subprocess.run(self.command(), capture_output=True, env=environment(), preexec_fn=limit)
+        done = subprocess.run(
+            self.command(), capture_output=True, env=environment(), preexec_fn=limit
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot be written", done.stderr)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["news.jsonl"])
@@ -237,7 +283,11 @@ class WholeOrNotAtAll(Case):
         self.assertEqual([row["id"] for row in rows], [f"a{i}" for i in range(4000)])
 
     def test_folder_that_is_not_there(self):
-        self.assert_failed(self.classify("-o", self.folder / "no" / "out", "--text", "x y"), "no/out", "No such file")
+        self.assert_failed(
+            self.classify("-o", self.folder / "no" / "out", "--text", "x y"),
+            "no/out",
+            "No such file",
+        )
         self.assert_failed(self.classify("-o", self.folder, "--text", "x y"), "folder")
 
     def test_output_must_not_be_an_input(self):
@@ -245,12 +295,17 @@ class WholeOrNotAtAll(Case):
         self.assert_refused(self.classify("-o", self.input, self.input), "one of the files to read")
         self.assertEqual(self.input.read_bytes(), before)
         self.write("d/a.txt", ARTICLES[0])
-        self.assert_refused(self.classify("-r", "-o", self.folder / "d" / "out", self.folder / "d"), "a folder to read")
+        self.assert_refused(
+            self.classify("-r", "-o", self.folder / "d" / "out", self.folder / "d"),
+            "a folder to read",
+        )
 
     def test_progress_is_told_in_lines_off_a_terminal(self):
         slow = environment(SLANT_ISA="scalar")
         big = self.write("big.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(60000)))
-        child = subprocess.Popen([*self.command()[:-1], "--compute", "fp32", str(big)], stderr=subprocess.PIPE, env=slow)
+        child = subprocess.Popen(
+            [*self.command()[:-1], "--compute", "fp32", str(big)], stderr=subprocess.PIPE, env=slow
+        )
         first = b""
         deadline = time.monotonic() + 60
         while b"/s" not in first and time.monotonic() < deadline:

@@ -1,4 +1,5 @@
 """slant tokenize: ids, pieces and byte offsets."""
+
 import json
 
 from harness import ARTICLES, GOLDEN, Case, main, slant
@@ -16,7 +17,9 @@ class Tokenize(Case):
     def test_ids_are_those_of_the_reference(self):
         file = self.write("a.json", json.dumps([row["text"] for row in self.expected]))
         lines = self.tokenize("--format", "ids", file).out.decode().splitlines()
-        self.assertEqual([json.loads(line) for line in lines], [row["tokenizer.json"] for row in self.expected])
+        self.assertEqual(
+            [json.loads(line) for line in lines], [row["tokenizer.json"] for row in self.expected]
+        )
 
     def test_one_line_for_each_article_whatever_happens(self):
         file = self.write("a.jsonl", b'"one"\n"two\\n\\nlines"\n{"no": 1}\n"\xff"\n""\n')
@@ -34,7 +37,9 @@ class Tokenize(Case):
         row = json.loads(result.out)
         self.assertEqual(row["id"], "text:1")
         self.assertEqual(len({len(row[key]) for key in ("ids", "pieces", "offsets")}), 1)
-        self.assertEqual(row["ids"], json.loads(self.tokenize("--format", "ids", "--text", text).out))
+        self.assertEqual(
+            row["ids"], json.loads(self.tokenize("--format", "ids", "--text", text).out)
+        )
         data = text.encode()
         last = 0
         for start, end in row["offsets"][1:]:
@@ -60,7 +65,9 @@ class Tokenize(Case):
         target = self.folder / "out.txt"
         result = self.tokenize("--format", "ids", "-o", target, "--text", ARTICLES[0])
         self.assertEqual((result.status, result.out), (0, b""))
-        self.assertEqual(target.read_bytes(), self.tokenize("--format", "ids", "--text", ARTICLES[0]).out)
+        self.assertEqual(
+            target.read_bytes(), self.tokenize("--format", "ids", "--text", ARTICLES[0]).out
+        )
 
     def test_not_utf8(self):
         file = self.write("a.txt", b"abc\xfe")
@@ -71,7 +78,9 @@ class Tokenize(Case):
     def test_wrong_usage(self):
         self.assert_refused(self.tokenize("--format", "xml", "--text", "a"), "table|ids|jsonl")
         self.assert_refused(self.tokenize("--text", "a", "b"), "--text")
-        self.assert_failed(slant("tokenize", "--model", self.folder / "gone", "--text", "a"), "gone")
+        self.assert_failed(
+            slant("tokenize", "--model", self.folder / "gone", "--text", "a"), "gone"
+        )
         empty = self.folder / "empty"
         empty.mkdir()
         self.assert_failed(slant("tokenize", "--model", empty, "--text", "a"), "tokenizer.json")
