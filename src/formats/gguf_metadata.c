@@ -15,56 +15,32 @@ static gguf_entry *find_array(const gguf *g, const char *key)
     return e != NULL && e->type == GGUF_ARRAY ? e : NULL;
 }
 
+static bool is_signed(gguf_type type)
+{
+    return type == GGUF_I8 || type == GGUF_I16 || type == GGUF_I32 || type == GGUF_I64;
+}
+
+static bool is_unsigned(gguf_type type)
+{
+    return type == GGUF_U8 || type == GGUF_U16 || type == GGUF_U32 || type == GGUF_U64 ||
+           type == GGUF_BOOL;
+}
+
 /* Item i of an entry of integers or bools. */
 static bool read_int(const gguf_entry *e, size_t i, int64_t *out)
 {
-    const uint8_t *item = e->data + i * gguf_item_bytes(e->item_type);
-    union {
-        uint8_t u8;
-        int8_t i8;
-        uint16_t u16;
-        int16_t i16;
-        uint32_t u32;
-        int32_t i32;
-        uint64_t u64;
-        int64_t i64;
-    } v = {0};
-    memcpy(&v, item, gguf_item_bytes(e->item_type));
-    switch (e->item_type) {
-    case GGUF_U8:
-        *out = v.u8;
-        return true;
-    case GGUF_BOOL:
-        *out = v.u8 != 0;
-        return true;
-    case GGUF_I8:
-        *out = v.i8;
-        return true;
-    case GGUF_U16:
-        *out = v.u16;
-        return true;
-    case GGUF_I16:
-        *out = v.i16;
-        return true;
-    case GGUF_U32:
-        *out = v.u32;
-        return true;
-    case GGUF_I32:
-        *out = v.i32;
-        return true;
-    case GGUF_U64:
-        *out = (int64_t)v.u64;
-        return v.u64 <= INT64_MAX;
-    case GGUF_I64:
-        *out = v.i64;
-        return true;
-    case GGUF_F32:
-    case GGUF_F64:
-    case GGUF_STRING:
-    case GGUF_ARRAY:
+    size_t item_bytes = gguf_item_bytes(e->item_type);
+    uint64_t bits = 0;
+    if (!is_signed(e->item_type) && !is_unsigned(e->item_type))
         return false;
+    memcpy(&bits, e->data + i * item_bytes, item_bytes);
+    if (is_signed(e->item_type)) {
+        unsigned unused_bits = 64 - 8 * (unsigned)item_bytes;
+        *out = (int64_t)(bits << unused_bits) >> unused_bits;
+        return true;
     }
-    return false;
+    *out = (int64_t)bits;
+    return bits <= INT64_MAX;
 }
 
 /* Item i of an entry of floats. */

@@ -375,25 +375,23 @@ static slant_status place_tensor(tensor_view *view, uint64_t offset, const curso
 
 static int compare_places(const void *left, const void *right)
 {
-    const tensor_view *a = *(const tensor_view *const *)left;
-    const tensor_view *b = *(const tensor_view *const *)right;
+    const tensor_view *a = left, *b = right;
     return a->data < b->data ? -1 : a->data > b->data;
 }
 
 static slant_status check_overlap(const gguf *g, slant_error *err)
 {
-    const tensor_view **order = mem_alloc(g->n_tensors, sizeof *order);
+    tensor_view *order = mem_alloc(g->n_tensors, sizeof *order);
     if (order == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
-    for (size_t i = 0; i < g->n_tensors; i++)
-        order[i] = &g->tensors[i];
+    memcpy(order, g->tensors, g->n_tensors * sizeof *order);
     qsort(order, g->n_tensors, sizeof *order, compare_places);
     slant_status status = SLANT_OK;
     for (size_t i = 1; i < g->n_tensors && status == SLANT_OK; i++)
-        if (order[i]->data < order[i - 1]->data + order[i - 1]->size_bytes)
+        if (order[i].data < order[i - 1].data + order[i - 1].size_bytes)
             status =
                 status_fail(err, SLANT_ERR_FORMAT, "tensor '%s': its data overlaps that of '%s'",
-                            order[i]->name, order[i - 1]->name);
+                            order[i].name, order[i - 1].name);
     mem_free(order);
     return status;
 }
@@ -411,25 +409,28 @@ static slant_status place_tensors(gguf *g, cursor *c, const uint64_t *offsets, s
     return status == SLANT_OK ? check_overlap(g, err) : status;
 }
 
+static slant_status read_tensors(gguf *g, cursor *c, size_t n_tensors, slant_error *err)
+{
+    uint64_t *offsets = mem_alloc(n_tensors, sizeof *offsets);
+    if (offsets == NULL)
+        return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
+    slant_status status = read_tensor_infos(g, c, n_tensors, offsets, err);
+    if (status == SLANT_OK)
+        status = place_tensors(g, c, offsets, err);
+    mem_free(offsets);
+    return status;
+}
+
 slant_status gguf_read(gguf *g, slant_error *err)
 {
     cursor c = {g->bytes, g->bytes + g->size_bytes};
-    uint64_t n_tensors = 0, n_entries = 0, *offsets = NULL;
-
+    uint64_t n_tensors = 0, n_entries = 0;
     slant_status status = read_header(&c, &n_tensors, &n_entries, err);
     if (status == SLANT_OK)
         status = read_entries(g, &c, (size_t)n_entries, err);
     if (status == SLANT_OK)
         status = check_split(g, err);
-    if (status == SLANT_OK) {
-        offsets = mem_alloc((size_t)n_tensors, sizeof *offsets);
-        if (offsets == NULL)
-            status = status_fail(err, SLANT_ERR_MEMORY, "out of memory");
-    }
     if (status == SLANT_OK)
-        status = read_tensor_infos(g, &c, (size_t)n_tensors, offsets, err);
-    if (status == SLANT_OK)
-        status = place_tensors(g, &c, offsets, err);
-    mem_free(offsets);
+        status = read_tensors(g, &c, (size_t)n_tensors, err);
     return status;
 }

@@ -51,17 +51,14 @@ static slant_status index_names(safetensors *st, slant_error *err)
     return SLANT_OK;
 }
 
-static slant_status finish(safetensors *st, slant_status status, safetensors **out,
-                           slant_error *err)
+/* The way out of every opening: the set goes to the caller, or nothing of it remains. */
+static slant_status hand_over(safetensors *st, slant_status status, safetensors **out)
 {
     if (status == SLANT_OK)
-        status = index_names(st, err);
-    if (status != SLANT_OK) {
+        *out = st;
+    else
         safetensors_close(st);
-        return status;
-    }
-    *out = st;
-    return SLANT_OK;
+    return status;
 }
 
 slant_status safetensors_open(const char *path, safetensors **out, slant_error *err)
@@ -70,7 +67,10 @@ slant_status safetensors_open(const char *path, safetensors **out, slant_error *
     safetensors *st = mem_calloc(1, sizeof *st);
     if (st == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", path);
-    return finish(st, open_shard(st, path, err), out, err);
+    slant_status status = open_shard(st, path, err);
+    if (status == SLANT_OK)
+        status = index_names(st, err);
+    return hand_over(st, status, out);
 }
 
 slant_status safetensors_open_memory(const uint8_t *data, size_t size_bytes, const char *name,
@@ -83,7 +83,9 @@ slant_status safetensors_open_memory(const uint8_t *data, size_t size_bytes, con
     slant_status status = add_shard(st, name, data, size_bytes, err);
     if (status == SLANT_OK)
         status = safetensors_read_shard(st, 0, err);
-    return finish(st, status, out, err);
+    if (status == SLANT_OK)
+        status = index_names(st, err);
+    return hand_over(st, status, out);
 }
 
 static slant_status load_index(const char *path, json_t **out, slant_error *err)
@@ -179,9 +181,9 @@ slant_status safetensors_open_index(const char *index_path, safetensors **out, s
     *out = NULL;
     json_t *index = NULL;
     safetensors *st = mem_calloc(1, sizeof *st);
-    slant_status status = st == NULL
-                              ? status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", index_path)
-                              : load_index(index_path, &index, err);
+    if (st == NULL)
+        return status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", index_path);
+    slant_status status = load_index(index_path, &index, err);
     json_t *weight_map = json_object_get(index, "weight_map");
     if (status == SLANT_OK)
         status = open_named_shards(st, index_path, weight_map, err);
@@ -190,12 +192,7 @@ slant_status safetensors_open_index(const char *index_path, safetensors **out, s
     if (status == SLANT_OK)
         status = check_index(st, index_path, weight_map, err);
     json_decref(index);
-    if (status != SLANT_OK) {
-        safetensors_close(st);
-        return status;
-    }
-    *out = st;
-    return SLANT_OK;
+    return hand_over(st, status, out);
 }
 
 void safetensors_close(safetensors *st)

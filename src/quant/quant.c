@@ -182,15 +182,15 @@ static void q5_1_decode_row(const void *src, float *dst, size_t n_values)
 /* Budgets: a float format rounds within half a unit of its last bit, so its rms stays below 2^-p of
  * its p bits; the block formats' were measured with their own encoders on Gaussian values. */
 static const quant_traits traits[] = {
-    {DTYPE_F64, f64_decode_row, NULL, 1e-7f},
-    {DTYPE_F32, f32_decode_row, f32_encode_row, 0.0f},
-    {DTYPE_F16, f16_decode_row, f16_encode_row, 2.5e-4f},
-    {DTYPE_BF16, bf16_decode_row, bf16_encode_row, 2e-3f},
-    {DTYPE_Q8_0, q8_0_decode_row, NULL, 0.006f},
-    {DTYPE_Q4_0, q4_0_decode_row, NULL, 0.095f},
-    {DTYPE_Q4_1, q4_1_decode_row, NULL, 0.085f},
-    {DTYPE_Q5_0, q5_0_decode_row, NULL, 0.048f},
-    {DTYPE_Q5_1, q5_1_decode_row, NULL, 0.042f},
+    {DTYPE_F64, 1e-7f, f64_decode_row, NULL},
+    {DTYPE_F32, 0.0f, f32_decode_row, f32_encode_row},
+    {DTYPE_F16, 2.5e-4f, f16_decode_row, f16_encode_row},
+    {DTYPE_BF16, 2e-3f, bf16_decode_row, bf16_encode_row},
+    {DTYPE_Q8_0, 0.006f, q8_0_decode_row, NULL},
+    {DTYPE_Q4_0, 0.095f, q4_0_decode_row, NULL},
+    {DTYPE_Q4_1, 0.085f, q4_1_decode_row, NULL},
+    {DTYPE_Q5_0, 0.048f, q5_0_decode_row, NULL},
+    {DTYPE_Q5_1, 0.042f, q5_1_decode_row, NULL},
 };
 
 const quant_traits *quant_get(dtype type)

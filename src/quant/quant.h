@@ -9,10 +9,10 @@
 
 typedef struct quant_traits {
     dtype type;
+    float max_relative_rms; /* error budget of a round trip on Gaussian values, rms / rms */
     /* src: n_values / block_values blocks; dst [n_values]. n_values is a multiple of the block. */
     void (*decode_row)(const void *src, float *dst, size_t n_values);
     void (*encode_row)(const float *src, void *dst, size_t n_values); /* NULL: slant writes none */
-    float max_relative_rms; /* error budget of a round trip on Gaussian values, rms / rms */
 } quant_traits;
 
 /* NULL for types that cannot hold weights (integers, bool, NF4 nibbles alone). */
