@@ -85,8 +85,8 @@ static slant_status extract(char *html, size_t html_bytes, buf *text, buf *title
     slant_status status = html_page_open(&page, html, html_bytes, err);
     if (status != SLANT_OK)
         return status;
-    uint32_t article = html_article_find(&page);
     html_headline(&page, title);
+    uint32_t article = html_article_find(&page);
     if (page.nodes[article].prose > 0)
         html_render(&page, article, title, text);
     status = prefer_linked_data(&page, title, first, text, err);

@@ -29,7 +29,7 @@ static void inherit(html_page *page)
         node->block = node->is_block || i == 0 ? (uint32_t)i : parent->block;
         node->in_link = (i > 0 && parent->in_link) ||
                         (html_tag(node) == GUMBO_TAG_A && html_attribute(node, "href") != NULL);
-        node->has_headline = html_tag(node) == GUMBO_TAG_H1;
+        node->has_headline = i > 0 && i == page->headline;
         node->has_body = html_is_article_body(node);
         node->dropped = html_never_shown(node);
     }
@@ -80,11 +80,13 @@ static void weigh_prose(html_page *page)
 
 bool html_is_link_block(const html_node *node)
 {
+    if (html_tag(node) == GUMBO_TAG_P && node->chars - node->link_chars >= SENTENCE_CHARS)
+        return false;
     return node->link_chars * 3 > node->chars * 2;
 }
 
 /* Names in class and id tell chrome from content, but pages also name their outermost boxes after
- * what is somewhere in them: what holds the headline, the marked body or most of the prose stays.
+ * what is somewhere in them: what holds the headline, the marked body or much of the prose stays.
  */
 static bool is_chrome(const html_page *page, const html_node *node)
 {
@@ -93,7 +95,7 @@ static bool is_chrome(const html_page *page, const html_node *node)
         return false;
     if (hint == HTML_HINT_CHROME)
         return true;
-    return node->prose * 2 < page->nodes[page->body].prose;
+    return node->prose * 3 < page->nodes[page->body].prose;
 }
 
 static void drop_chrome(html_page *page)
@@ -146,18 +148,31 @@ static uint32_t marked_body(html_page *page)
     return first;
 }
 
-/* The element of this tag (or role) with the most prose, if that is a good part of the page's. */
-static uint32_t largest(const html_page *page, GumboTag tag, const char *role)
+/* Of two parts of the page the one with the headline, if it is more than a head; else the one with
+ * more prose. 0 is no part. */
+static uint32_t likelier(const html_page *page, uint32_t a, uint32_t b)
+{
+    const html_node *nodes = page->nodes;
+    if (a == 0 || b == 0)
+        return a == 0 ? b : a;
+    uint32_t more = nodes[b].prose > nodes[a].prose ? b : a, less = more == a ? b : a;
+    bool less_has_it = nodes[less].has_headline && !nodes[more].has_headline;
+    return less_has_it && nodes[less].prose >= ARTICLE_CHARS ? less : more;
+}
+
+/* The likeliest element of this tag or role, if it holds a good part of the page's prose. */
+static uint32_t likeliest(const html_page *page, GumboTag tag, const char *role)
 {
     const html_node *nodes = page->nodes;
     uint32_t best = 0;
     for (uint32_t i = 1; i < page->n_nodes; i++) {
         const char *own_role = html_attribute(&nodes[i], "role");
         bool fits = html_tag(&nodes[i]) == tag || (own_role != NULL && strcmp(own_role, role) == 0);
-        if (fits && !nodes[i].dropped && nodes[i].prose > (best == 0 ? 0 : nodes[best].prose))
-            best = i;
+        if (fits && !nodes[i].dropped && nodes[i].prose > 0)
+            best = likelier(page, best, i);
     }
-    return best != 0 && nodes[best].prose * 3 >= nodes[page->body].prose ? best : 0;
+    bool enough = nodes[best].has_headline && nodes[best].prose >= ARTICLE_CHARS;
+    return enough || nodes[best].prose * 3 >= nodes[page->body].prose ? best : 0;
 }
 
 /* The prose in paragraphs that are children of this very node, and in its own text. */
@@ -171,16 +186,15 @@ static uint32_t direct_prose(const html_page *page, uint32_t at)
     return nodes[at].prose - in_boxes;
 }
 
-/* The box among a node's children with the most prose; 0: none. */
+/* The likeliest box among a node's children; 0: none. */
 static uint32_t best_box(const html_page *page, uint32_t at)
 {
     const html_node *nodes = page->nodes;
     uint32_t best = 0;
     for (uint32_t i = at + 1; i < nodes[at].end; i = nodes[i].end)
-        if (!nodes[i].dropped && nodes[i].element != NULL &&
-            !html_tag_is_paragraph(html_tag(&nodes[i])) &&
-            nodes[i].prose > (best == 0 ? 0 : nodes[best].prose))
-            best = i;
+        if (!nodes[i].dropped && nodes[i].prose > 0 && nodes[i].element != NULL &&
+            !html_tag_is_paragraph(html_tag(&nodes[i])))
+            best = likelier(page, best, i);
     return best;
 }
 
@@ -204,7 +218,7 @@ static uint32_t densest(const html_page *page, uint32_t at)
     const html_node *nodes = page->nodes;
     for (;;) {
         uint32_t best = best_box(page, at);
-        if (best == 0 || nodes[best].prose * 2 <= nodes[at].prose ||
+        if (best == 0 || (nodes[best].prose * 2 <= nodes[at].prose && !nodes[best].has_headline) ||
             direct_prose(page, at) * 10 >= nodes[at].prose || has_twin(page, best))
             return at;
         at = best;
@@ -223,9 +237,9 @@ uint32_t html_article_find(html_page *page)
     }
     uint32_t found = marked_body(page);
     if (found == 0)
-        found = largest(page, GUMBO_TAG_ARTICLE, "article");
+        found = likeliest(page, GUMBO_TAG_ARTICLE, "article");
     if (found != 0)
         return found;
-    uint32_t scope = largest(page, GUMBO_TAG_MAIN, "main");
+    uint32_t scope = likeliest(page, GUMBO_TAG_MAIN, "main");
     return densest(page, scope != 0 ? scope : page->body);
 }

@@ -205,13 +205,16 @@ static const char *const perhaps_words[] = {
     "share",      "sharing",      "sharebar",      "social",    "nav",           "navbar",
     "navigation", "menu",         "sidebar",       "rail",      "footer",        "masthead",
     "banner",     "toolbar",      "popup",         "modal",     "overlay",       "signup",
-    "subscribe",  "subscription", "subscriptions", "paywall",   "donate",        "donation",
-    "pagination", "pager",        "caption",       "credit",    "byline",        "meta",
-    "date",       "published",    "dateline",      "timestamp", "tags",          "taglist",
-    "hidden",     "widget",       "widgets",       "tooltip",   "copyright",     "bio",
-    "popular",    "poll",         "quiz",          "teaser",    "teasers",       "login",
-    "register",   "search",       "skip",          "print",     "toc",
+    "subscribe",  "subscription", "subscriptions", "donate",    "donation",      "pagination",
+    "pager",      "caption",      "credit",        "byline",    "meta",          "date",
+    "published",  "dateline",     "timestamp",     "tags",      "taglist",       "hidden",
+    "widget",     "widgets",      "tooltip",       "copyright", "bio",           "popular",
+    "poll",       "quiz",         "teaser",        "teasers",   "login",         "register",
+    "search",     "skip",         "print",         "toc",
 };
+/* Quoted matter, whatever else the box is called. */
+static const char *const quoted_words[] = {"embed*", "tweet*", "quote*", "blockquote*",
+                                           "pullquote"};
 /* Pairs of neighbouring words whose single words are harmless. */
 static const char *const chrome_pairs[][2] = {
     {"most", "read"},     {"most", "popular"},  {"read", "more"},       {"read", "next"},
@@ -275,6 +278,8 @@ static html_hint words_hint(const char *names)
             if (word_is(previous, previous_bytes, chrome_pairs[i][0]) &&
                 word_is(at, n, chrome_pairs[i][1]))
                 return HTML_HINT_CHROME;
+        if (in_list(at, n, quoted_words, N_WORDS(quoted_words)))
+            return HTML_HINT_NONE;
         if (in_list(at, n, perhaps_words, N_WORDS(perhaps_words)))
             hint = HTML_HINT_PERHAPS;
         previous = at;

@@ -18,7 +18,8 @@ typedef struct html_node {
     uint32_t next_child; /* how many children were visited while the tree was made flat */
     uint32_t block;      /* the innermost block element that this is in, or itself */
     bool is_block, in_link, dropped;
-    bool has_headline, has_body; /* holds an h1, holds what is marked as the article's body */
+    bool has_headline,
+        has_body; /* holds the headline, holds what is marked as the article's body */
     uint32_t chars,
         link_chars; /* characters of text beneath, white space left out; those in links */
     uint32_t prose; /* those in paragraphs that read like prose, weighted */
@@ -28,6 +29,7 @@ typedef struct html_page {
     html_node *nodes; /* [n_nodes], in document order; 0 is the root element */
     size_t n_nodes, cap;
     uint32_t body;             /* the body element */
+    uint32_t headline;         /* the heading that names the article; 0: not found */
     struct html_block *memory; /* gumbo's */
 } html_page;
 

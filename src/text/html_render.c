@@ -29,6 +29,8 @@ static bool is_filler(const char *text, size_t text_bytes)
     static const char *const whole[] = {
         "advertisement",
         "image",
+        "advert",
+        "tags",
         "advertising",
         "sponsored",
         "sponsored content",
@@ -63,6 +65,8 @@ static bool is_filler(const char *text, size_t text_bytes)
         "follow us on",
         "click here to ",
         "share this ",
+        "like this story?",
+        "tell us what you think",
         "listen to this",
         "download our",
         "download the app",
