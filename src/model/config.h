@@ -44,9 +44,9 @@ slant_status model_config_from_json(model_config *config, const char *json, size
                                     const char *name, arena *a, slant_error *err);
 
 /* The same from a GGUF's metadata, and from which tensors it holds (biases, rope_freqs). */
-struct gguf;
-slant_status model_config_from_gguf(model_config *config, const struct gguf *g, const char *name,
-                                    arena *a, slant_error *err);
+typedef struct gguf gguf;
+slant_status model_config_from_gguf(model_config *config, const gguf *g, const char *name, arena *a,
+                                    slant_error *err);
 
 /* What must hold of a shape whatever file it came from. */
 slant_status model_config_check(const model_config *config, const char *name, slant_error *err);

@@ -80,6 +80,10 @@ slant_status model_open(const char *path, const model_open_options *options, mod
                         slant_error *err);
 void model_close(model *m);
 
+/* Another embedding takes the place of the one that is there: the rows that begin at offset of fd,
+ * which becomes the model's. */
+void model_set_embedding(model *m, const tensor_view *view, int fd, uint64_t offset);
+
 /* Row id of the embedding as fp32 into out [hidden_size]; scratch of at least the row's bytes. */
 slant_status model_embed(const model *m, int32_t id, float *out, void *scratch, slant_error *err);
 size_t model_embed_scratch_bytes(const model *m);

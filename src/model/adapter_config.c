@@ -1,0 +1,293 @@
+/* Reading adapter_config.json; what it then says of modules is in adapter_match.c. */
+#include "model/adapter_config.h"
+
+#include "model/field.h"
+
+#include <string.h>
+
+enum { MAX_RANK = 1 << 14, MAX_NAMES = 1 << 14, MAX_LAYER = 1 << 20 };
+
+typedef struct reading {
+    field_reader r;
+    const json_t *root;
+    adapter_config *c;
+    arena *a;
+} reading;
+
+static void out_of_memory(reading *in)
+{
+    field_fail(&in->r, SLANT_ERR_MEMORY, "out of memory");
+}
+
+static const char *copy_string(reading *in, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    const char *copy = arena_strdup(in->a, text);
+    if (copy == NULL)
+        out_of_memory(in);
+    return copy;
+}
+
+static const char *read_string(reading *in, const char *key)
+{
+    return copy_string(in, field_string(&in->r, in->root, key));
+}
+
+/* Settings that change the maths, and what they are. */
+static void refuse_other_maths(reading *in)
+{
+    static const char *const keys[] = {
+        "use_dora",          "use_qalora",        "use_bdlora",    "alora_invocation_tokens",
+        "arrow_config",      "kasa_config",       "velora_config", "monteclora_config",
+        "layer_replication", "target_parameters", "lora_bias",     "trainable_token_indices",
+        "megatron_config"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (field_is_set(in->root, keys[i]))
+            field_fail(&in->r, SLANT_ERR_UNSUPPORTED,
+                       "%s is set, which slant does not run (plain LoRA and rsLoRA it does)",
+                       keys[i]);
+    if (json_is_array(field_get(in->root, "enable_lora")))
+        field_fail(&in->r, SLANT_ERR_UNSUPPORTED,
+                   "enable_lora is a list (merged linear layers), which slant does not run");
+}
+
+/* Initialisations that rewrite the base's weights leave an adapter that fits no stored base. */
+static void refuse_rewriting_init(reading *in)
+{
+    static const char *const plain[] = {"gaussian", "orthogonal", "eva", "lora_ga"};
+    const json_t *init = field_get(in->root, "init_lora_weights");
+    if (init == NULL || json_is_boolean(init))
+        return;
+    const char *name = field_string(&in->r, in->root, "init_lora_weights");
+    for (size_t i = 0; name != NULL && i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(name, plain[i]) == 0)
+            return;
+    if (name != NULL)
+        field_fail(&in->r, SLANT_ERR_UNSUPPORTED,
+                   "init_lora_weights \"%s\" rewrites the base's weights, which slant does not run",
+                   name);
+}
+
+/* A list of strings under key; what: what each is, for messages. */
+static void read_names(reading *in, const json_t *list, const char *key, module_set *out)
+{
+    size_t n = json_array_size(list);
+    if (n > MAX_NAMES) {
+        field_fail(&in->r, SLANT_ERR_FORMAT, "%s: more than %d names", key, MAX_NAMES);
+        return;
+    }
+    out->names = arena_alloc(in->a, n, sizeof *out->names);
+    if (out->names == NULL) {
+        out_of_memory(in);
+        return;
+    }
+    for (size_t i = 0; i < n && in->r.status == SLANT_OK; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL)
+            field_fail(&in->r, SLANT_ERR_FORMAT, "%s: expected strings, found %s", key,
+                       field_kind(json_array_get(list, i)));
+        else
+            out->names[out->n_names++] = copy_string(in, name);
+    }
+}
+
+static name_pattern *read_pattern(reading *in, const char *before, const char *text,
+                                  const char *after, const char *what)
+{
+    name_pattern *pattern = NULL;
+    if (in->r.status != SLANT_OK)
+        return NULL;
+    slant_status status = name_pattern_open(before, text, after, what, &pattern, in->r.err);
+    if (status != SLANT_OK)
+        in->r.status = status_context(in->r.err, status, "%s", in->c->file);
+    return pattern;
+}
+
+/* A list of names, or a pattern. */
+static void read_modules(reading *in, const char *key, module_set *out)
+{
+    const json_t *value = field_get(in->root, key);
+    if (json_is_array(value)) {
+        read_names(in, value, key, out);
+    } else if (value != NULL) {
+        const char *text = field_string(&in->r, in->root, key);
+        if (text != NULL && text[0] != '\0')
+            out->pattern = read_pattern(in, "", text, "", key);
+    }
+}
+
+static void read_targets(reading *in)
+{
+    const json_t *value = field_get(in->root, "target_modules");
+    if (json_is_string(value) && strcasecmp(json_string_value(value), "all-linear") == 0) {
+        in->c->all_linear = true;
+        return;
+    }
+    if (value == NULL) {
+        /* PEFT's own choice for llama, mistral, qwen2 and qwen3. */
+        static const char *usual[] = {"q_proj", "v_proj"};
+        in->c->targets = (module_set){.names = usual, .n_names = 2};
+        return;
+    }
+    read_modules(in, "target_modules", &in->c->targets);
+}
+
+/* Modules that are saved whole are never adapted: PEFT takes each name as a pattern. */
+static void read_saved(reading *in)
+{
+    adapter_config *c = in->c;
+    const json_t *list = field_array(&in->r, in->root, "modules_to_save");
+    if (list != NULL)
+        read_names(in, list, "modules_to_save", &c->saved);
+    if (c->saved.n_names == 0 || in->r.status != SLANT_OK)
+        return;
+    c->kept = arena_alloc(in->a, (size_t)c->saved.n_names, sizeof *c->kept);
+    if (c->kept == NULL) {
+        out_of_memory(in);
+        return;
+    }
+    for (int i = 0; i < c->saved.n_names; i++)
+        c->kept[i] =
+            read_pattern(in, "(?:^|.*\\.)(?:", c->saved.names[i], ")(?:\\..*)?", "modules_to_save");
+}
+
+static void read_layer_patterns(reading *in)
+{
+    adapter_config *c = in->c;
+    const json_t *value = field_get(in->root, "layers_pattern");
+    const char *one;
+    module_set set = {0};
+    if (json_is_array(value)) {
+        read_names(in, value, "layers_pattern", &set);
+    } else if (value != NULL) {
+        one = read_string(in, "layers_pattern");
+        set = (module_set){.names = &one, .n_names = one != NULL && one[0] != '\0'};
+    }
+    c->layer_patterns = arena_alloc(in->a, (size_t)set.n_names + 1, sizeof *c->layer_patterns);
+    if (c->layer_patterns == NULL) {
+        out_of_memory(in);
+        return;
+    }
+    if (set.n_names == 0) {
+        c->layer_patterns[0] =
+            read_pattern(in, ".*?\\.[^.]*\\.(?P<idx>\\d+)\\.", "", ".*", "layers_pattern");
+        c->n_layer_patterns = 1;
+    }
+    for (int i = 0; i < set.n_names; i++)
+        c->layer_patterns[c->n_layer_patterns++] = read_pattern(
+            in, "(?:^|.*?\\.)", set.names[i], "\\.(?P<idx>\\d+)\\..*", "layers_pattern");
+}
+
+static void read_layers(reading *in)
+{
+    adapter_config *c = in->c;
+    const json_t *value = field_get(in->root, "layers_to_transform");
+    size_t n = json_is_array(value) ? json_array_size(value) : value != NULL;
+    if (n == 0)
+        return;
+    c->layers = n > MAX_NAMES ? NULL : arena_alloc(in->a, n, sizeof *c->layers);
+    if (c->layers == NULL) {
+        out_of_memory(in);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+        json_int_t layer = json_is_integer(item) ? json_integer_value(item) : -1;
+        if (layer < 0 || layer > MAX_LAYER)
+            field_fail(&in->r, SLANT_ERR_FORMAT, "layers_to_transform: expected layer numbers");
+        else
+            c->layers[c->n_layers++] = (int)layer;
+    }
+    read_layer_patterns(in);
+}
+
+static module_value *read_values(reading *in, const char *key, double max, bool whole,
+                                 int *n_values)
+{
+    const json_t *object = field_object(&in->r, in->root, key);
+    size_t n = json_object_size(object);
+    if (n == 0)
+        return NULL;
+    module_value *values = n > MAX_NAMES ? NULL : arena_alloc(in->a, n, sizeof *values);
+    if (values == NULL) {
+        out_of_memory(in);
+        return NULL;
+    }
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value)
+    {
+        double number = json_number_value(value);
+        if (!(whole ? json_is_integer(value) : json_is_number(value)) || !(number > 0) ||
+            number > max)
+            field_fail(&in->r, SLANT_ERR_FORMAT, "%s of \"%s\": expected a number from 1 to %g",
+                       key, name, max);
+        if (in->r.status != SLANT_OK)
+            break;
+        values[(*n_values)++] =
+            (module_value){.key = copy_string(in, name),
+                           .pattern = read_pattern(in, "(?:.*\\.)?(?:", name, ")", key),
+                           .value = number};
+    }
+    return values;
+}
+
+static void read_all(reading *in)
+{
+    adapter_config *c = in->c;
+    const char *type = field_string(&in->r, in->root, "peft_type");
+    if (type == NULL)
+        field_fail(&in->r, SLANT_ERR_FORMAT, "peft_type is missing");
+    else if (strcmp(type, "LORA") != 0)
+        field_fail(&in->r, SLANT_ERR_UNSUPPORTED, "peft_type \"%s\" is not run, LORA is", type);
+    refuse_other_maths(in);
+    refuse_rewriting_init(in);
+    c->rank = (int)field_int(&in->r, in->root, "r", 8, 1, MAX_RANK);
+    c->alpha = field_number(&in->r, in->root, "lora_alpha", 8.0, -1e9, 1e9);
+    c->rslora = field_bool(&in->r, in->root, "use_rslora", false);
+    read_targets(in);
+    read_modules(in, "exclude_modules", &c->excluded);
+    read_saved(in);
+    read_layers(in);
+    c->ranks = read_values(in, "rank_pattern", MAX_RANK, true, &c->n_ranks);
+    c->alphas = read_values(in, "alpha_pattern", 1e9, false, &c->n_alphas);
+    c->task_type = read_string(in, "task_type");
+    c->is_sequence_classification = c->task_type != NULL && strcmp(c->task_type, "SEQ_CLS") == 0;
+    c->bias = read_string(in, "bias");
+    c->peft_version = read_string(in, "peft_version");
+    c->base_model_name = read_string(in, "base_model_name_or_path");
+}
+
+slant_status adapter_config_from_json(adapter_config *c, const char *json, size_t json_bytes,
+                                      const char *file, arena *a, slant_error *err)
+{
+    *c = (adapter_config){.file = file};
+    json_t *root;
+    slant_status status = field_parse(json, json_bytes, file, &root, err);
+    if (status != SLANT_OK)
+        return status;
+    reading in = {.r = {.file = file, .err = err}, .root = root, .c = c, .a = a};
+    read_all(&in);
+    json_decref(root);
+    return in.r.status;
+}
+
+static void close_patterns(name_pattern **patterns, int n)
+{
+    for (int i = 0; patterns != NULL && i < n; i++)
+        name_pattern_close(patterns[i]);
+}
+
+void adapter_config_close(adapter_config *c)
+{
+    name_pattern_close(c->targets.pattern);
+    name_pattern_close(c->excluded.pattern);
+    close_patterns(c->kept, c->saved.n_names);
+    close_patterns(c->layer_patterns, c->n_layer_patterns);
+    for (int i = 0; i < c->n_ranks; i++)
+        name_pattern_close(c->ranks[i].pattern);
+    for (int i = 0; i < c->n_alphas; i++)
+        name_pattern_close(c->alphas[i].pattern);
+    *c = (adapter_config){0};
+}
