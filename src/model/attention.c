@@ -2,6 +2,7 @@
 
 #include "base/thread.h"
 #include "model/linear.h"
+#include "model/tape.h"
 
 #include <stdatomic.h>
 
@@ -64,6 +65,18 @@ static void rotate_rows(pass *p, const void *context, thread_scratch *scratch, i
         if (from < to)
             rotate_span(p, context, from, to - from, from - p->bounds[s]);
     }
+}
+
+void attention_rotate_queries(pass *p, const layer *l)
+{
+    rotation q = {0, p->m->config.n_heads, l->q_norm};
+    pass_rows(p, rotate_rows, &q);
+}
+
+void attention_rotate_keys(pass *p, const layer *l)
+{
+    rotation k = {p->w->k_column, p->m->config.n_kv_heads, l->k_norm};
+    pass_rows(p, rotate_rows, &k);
 }
 
 /* Queries of one unit of work: enough to pay for preparing the keys, few enough to share out. */
@@ -155,10 +168,10 @@ static void prepare_output(pass *p, const void *context, thread_scratch *scratch
 {
     const layer *l = context;
     workspace *w = p->w;
-    w->kernels->quantise(w->attended + (size_t)first * w->attended_stride, w->attended_stride,
-                         end - first, &w->attended_in, first);
-    linear_low_rank(w, scratch, &l->linears[LINEAR_O].adapter, &w->attended_in, first, end - first,
-                    &w->low[LINEAR_O], first);
+    module_input in = {.x = w->attended, .stride = w->attended_stride, .rows = &w->attended_in};
+    pass_input(p, &in, first, end - first, in.rows, first);
+    tape_keep_attended(p, first, end);
+    pass_low_rank(p, scratch, l->linears, LINEAR_O, &in, first, first, end - first);
 }
 
 static void project_output(pass *p, const layer *l)
@@ -178,22 +191,21 @@ static void project_output(pass *p, const layer *l)
 void attention_forward(pass *p, const layer *l, int window, bool is_last)
 {
     static const int reads_norm[] = {LINEAR_Q, LINEAR_K, LINEAR_V};
-    const model_config *c = &p->m->config;
     workspace *w = p->w;
-    rotation q = {0, c->n_heads, l->q_norm}, k = {w->k_column, c->n_kv_heads, l->k_norm};
-
     linear_job jobs[] = {qkv_job(p, l, LINEAR_K, w->k_column), qkv_job(p, l, LINEAR_V, w->v_column),
                          qkv_job(p, l, LINEAR_Q, 0)};
     pass_norm(p, l->input_norm, l->linears, reads_norm, 3);
     linear_forward(w, jobs, is_last ? 2 : 3);
-    pass_rows(p, rotate_rows, &k);
+    tape_keep_qkv(p, is_last ? w->k_column : 0, w->qkv_stride);
+    attention_rotate_keys(p, l);
     if (is_last) {
         pass_keep_pooled(p);
         pass_norm(p, l->input_norm, l->linears, reads_norm, 1);
         linear_job pooled_q = qkv_job(p, l, LINEAR_Q, 0);
         linear_forward(w, &pooled_q, 1);
+        tape_keep_qkv(p, 0, w->k_column);
     }
-    pass_rows(p, rotate_rows, &q);
+    attention_rotate_queries(p, l);
     attend(p, window, is_last);
     project_output(p, l);
 }

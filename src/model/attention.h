@@ -9,4 +9,14 @@
  * all tokens, everything else of the pooled ones alone. */
 void attention_forward(pass *p, const layer *l, int window, bool is_last);
 
+/* Turns the rows' queries (w->qkv from column 0) or keys by their positions, normalised by head
+ * before where the layer has such norms. */
+void attention_rotate_queries(pass *p, const layer *l);
+void attention_rotate_keys(pass *p, const layer *l);
+
+/* Its derivative: the tape's d_hidden, of what attention_forward left, becomes that of what it
+ * found, for all tokens again where the layer is the last; the gradients of the layer's adapters
+ * are added to. */
+void attention_backward(pass *p, const layer *l, int window, bool is_last);
+
 #endif

@@ -4,7 +4,7 @@
 #include "model/head.h"
 #include "model/mlp.h"
 
-static void embed_rows(pass *p, const void *context, thread_scratch *scratch, int first, int end)
+static void embed_share(pass *p, const void *context, thread_scratch *scratch, int first, int end)
 {
     (void)context;
     workspace *w = p->w;
@@ -23,6 +23,12 @@ static void embed_rows(pass *p, const void *context, thread_scratch *scratch, in
     }
 }
 
+slant_status forward_embed(pass *p)
+{
+    pass_rows(p, embed_share, NULL);
+    return p->status;
+}
+
 slant_status forward(const model *m, workspace *w, const int32_t *ids, const int *bounds,
                      int n_sequences, const int *pooled, float *logits, slant_error *err)
 {
@@ -36,9 +42,9 @@ slant_status forward(const model *m, workspace *w, const int32_t *ids, const int
               .n_rows = bounds[n_sequences],
               .err = err};
 
-    pass_rows(&p, embed_rows, NULL);
-    if (p.status != SLANT_OK)
-        return p.status;
+    slant_status status = forward_embed(&p);
+    if (status != SLANT_OK)
+        return status;
     for (int i = 0; i < m->config.n_layers; i++) {
         attention_forward(&p, &m->layers[i], m->config.layer_window[i],
                           i == m->config.n_layers - 1);

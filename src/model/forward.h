@@ -2,7 +2,7 @@
 #ifndef SLANT_MODEL_FORWARD_H
 #define SLANT_MODEL_FORWARD_H
 
-#include "model/workspace.h"
+#include "model/pass.h"
 
 /* ids [n_tokens]: n_sequences sequences end to end without padding, sequence s being
  * ids[bounds[s]] … ids[bounds[s + 1]]; bounds [n_sequences + 1]. Each sequence has its own
@@ -11,5 +11,8 @@
  * [n_sequences][n_labels]. Allocates nothing. */
 slant_status forward(const model *m, workspace *w, const int32_t *ids, const int *bounds,
                      int n_sequences, const int *pooled, float *logits, slant_error *err);
+
+/* The rows of hidden from their ids. */
+slant_status forward_embed(pass *p);
 
 #endif

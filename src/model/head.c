@@ -1,5 +1,9 @@
 #include "model/head.h"
 
+#include "model/tape.h"
+
+#include <string.h>
+
 int head_pooled(const int32_t *ids, int n_ids, int64_t pad_token_id)
 {
     int at = n_ids - 1;
@@ -28,4 +32,32 @@ void head_forward(pass *p, float *logits)
             logits[s * c->n_labels + label] = (float)sum;
         }
     }
+}
+
+/* d_final = d_logits · score, and what the final norm makes of it, for one sequence. */
+static void head_backward_row(pass *p, const float *d_logits, int s)
+{
+    const model_config *c = &p->m->config;
+    tape *t = p->tape;
+    size_t n = (size_t)c->hidden_size, row = (size_t)s * p->w->hidden_stride;
+    const float *final = (const float *)p->w->final.data + (size_t)s * p->w->final.stride;
+    float *d_final = t->threads[0].rows;
+    memset(d_final, 0, n * sizeof *d_final);
+    for (int label = 0; label < c->n_labels; label++) {
+        const float *weight = p->m->score + (size_t)label * n;
+        float *gradient = t->score_gradient + (size_t)label * n, d = d_logits[label];
+        for (size_t i = 0; i < n; i++) {
+            d_final[i] += d * weight[i];
+            gradient[i] += d * final[i];
+        }
+    }
+    memset(t->d_hidden + row, 0, p->w->hidden_stride * sizeof(float));
+    t->kernels->rmsnorm_backward(p->w->hidden + row, p->m->final_norm, c->rms_norm_eps, d_final,
+                                 c->hidden_size, t->d_hidden + row);
+}
+
+void head_backward(pass *p, const float *d_logits)
+{
+    for (int s = 0; s < p->n_sequences; s++)
+        head_backward_row(p, d_logits + s * p->m->config.n_labels, s);
 }

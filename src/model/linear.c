@@ -24,8 +24,10 @@ static int panels_of(const kernel_weight *w)
 size_t linear_panel_bytes(const workspace *w, int n_in, int rank)
 {
     size_t one = w->kernels->panel_bytes(w->compute, n_in, 1);
-    size_t whole_a =
-        w->kernels->panel_bytes(w->compute, n_in, (rank + KERNEL_PANEL - 1) / KERNEL_PANEL);
+    int panels_of_a = (rank + KERNEL_PANEL - 1) / KERNEL_PANEL;
+    size_t whole_a = w->kernels->panel_bytes(w->compute, n_in, panels_of_a);
+    size_t float_a = w->kernels->panel_bytes(w->lora_compute, n_in, panels_of_a);
+    whole_a = float_a > whole_a ? float_a : whole_a;
     size_t blocks_of_b = w->kernels->panel_bytes(w->lora_compute, rank, LINEAR_MAX_BLOCK_PANELS);
     size_t most = one > BLOCK_BYTES ? one : BLOCK_BYTES;
     most = whole_a > most ? whole_a : most;

@@ -7,4 +7,11 @@
 /* hidden += down(silu(gate(norm(hidden))) · up(norm(hidden))) for the rows that are alive. */
 void mlp_forward(pass *p, const layer *l);
 
+/* What mlp_forward leaves on the tape, without the way back to hidden. */
+void mlp_recompute(pass *p, const layer *l);
+
+/* Its derivative: the tape's d_hidden, of what mlp_forward left, becomes that of what it found; the
+ * gradients of the layer's adapters are added to. */
+void mlp_backward(pass *p, const layer *l);
+
 #endif

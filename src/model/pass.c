@@ -2,6 +2,7 @@
 
 #include "base/thread.h"
 #include "model/linear.h"
+#include "model/tape.h"
 
 #include <string.h>
 
@@ -37,8 +38,31 @@ void pass_keep_pooled(pass *p)
     p->n_rows = p->n_sequences;
 }
 
+void pass_input(const pass *p, const module_input *in, int row, int n_rows, acts *out, int out_row0)
+{
+    const kernel_table *k = p->w->kernels;
+    const float *x = in->x + (size_t)row * in->stride;
+    if (in->norm != NULL)
+        k->rmsnorm(x, in->stride, in->norm, p->m->config.rms_norm_eps, n_rows, out, out_row0);
+    else if (in->up != NULL)
+        k->swiglu(x, in->up + (size_t)row * in->stride, in->stride, n_rows, out, out_row0);
+    else
+        k->quantise(x, in->stride, n_rows, out, out_row0);
+}
+
+void pass_low_rank(pass *p, thread_scratch *scratch, const linear *linears, int which,
+                   const module_input *in, int in_row, int row, int n_rows)
+{
+    const linear *l = &linears[which];
+    if (p->tape != NULL)
+        tape_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
+    else
+        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->low[which],
+                        row);
+}
+
 typedef struct norm_context {
-    const float *weight;
+    module_input in;
     const linear *linears;
     const int *which;
     int n_which;
@@ -47,18 +71,17 @@ typedef struct norm_context {
 static void norm_rows(pass *p, const void *context, thread_scratch *scratch, int first, int end)
 {
     const norm_context *norm = context;
-    workspace *w = p->w;
-    w->kernels->rmsnorm(w->hidden + (size_t)first * w->hidden_stride, w->hidden_stride,
-                        norm->weight, p->m->config.rms_norm_eps, end - first, &w->normed, first);
-    for (int i = 0; i < norm->n_which; i++) {
-        int which = norm->which[i];
-        linear_low_rank(w, scratch, &norm->linears[which].adapter, &w->normed, first, end - first,
-                        &w->low[which], first);
-    }
+    pass_input(p, &norm->in, first, end - first, norm->in.rows, first);
+    for (int i = 0; i < norm->n_which; i++)
+        pass_low_rank(p, scratch, norm->linears, norm->which[i], &norm->in, first, first,
+                      end - first);
 }
 
 void pass_norm(pass *p, const float *weight, const linear *linears, const int *which, int n_which)
 {
-    norm_context context = {weight, linears, which, n_which};
+    workspace *w = p->w;
+    module_input in = {
+        .x = w->hidden, .norm = weight, .stride = w->hidden_stride, .rows = &w->normed};
+    norm_context context = {in, linears, which, n_which};
     pass_rows(p, norm_rows, &context);
 }

@@ -15,6 +15,7 @@ typedef struct pass {
     int n_tokens;
     int n_rows; /* rows of hidden that are alive: n_tokens, then n_sequences after the last layer's
                    keys and values */
+    struct tape *tape; /* what the backward pass will need; NULL: there will be none */
     slant_error *err;
     slant_status status; /* of the first thread that failed */
 } pass;
@@ -26,6 +27,23 @@ void pass_rows(pass *p, pass_rows_body body, const void *context);
 
 /* hidden's row s becomes the pooled token's row of sequence s; n_rows becomes n_sequences. */
 void pass_keep_pooled(pass *p);
+
+/* What modules read: rows made of fp32 rows, and where they go as activations. */
+typedef struct module_input {
+    const float *x;    /* [rows][stride] */
+    const float *up;   /* where not NULL, the rows are silu(x)·up; [rows][stride] */
+    const float *norm; /* where not NULL, they are RMSNorm of x with this weight */
+    size_t stride;
+    acts *rows;
+} module_input;
+
+/* Rows row … row + n_rows of the input as rows out_row0 … of out. */
+void pass_input(const pass *p, const module_input *in, int row, int n_rows, acts *out,
+                int out_row0);
+
+/* w->low[which] for rows row … row + n_rows of the pass, from rows in_row … of the input. */
+void pass_low_rank(pass *p, thread_scratch *scratch, const linear *linears, int which,
+                   const module_input *in, int in_row, int row, int n_rows);
 
 /* RMSNorm of the rows that are alive into w->normed, and the low-rank products of the n_linears
  * layers that read it. */

@@ -1,0 +1,166 @@
+/* The reference for what training does row by row: derivatives, dropout, AdamW. */
+#include "base/philox.h"
+#include "kernels/gradients_internal.h"
+#include "quant/quant.h"
+
+#include <math.h>
+#include <string.h>
+
+void narrow_scalar(const float *x, dtype type, void *y, size_t n)
+{
+    uint16_t *halves = y;
+    if (type == DTYPE_F32)
+        memcpy(y, x, n * sizeof *x);
+    else if (type == DTYPE_BF16)
+        for (size_t i = 0; i < n; i++)
+            halves[i] = bf16_from_f32(x[i]);
+    else
+        for (size_t i = 0; i < n; i++)
+            halves[i] = f16_from_f32(x[i]);
+}
+
+void widen_scalar(const void *x, dtype type, float *y, size_t n)
+{
+    const uint16_t *halves = x;
+    if (type == DTYPE_F32)
+        memcpy(y, x, n * sizeof *y);
+    else if (type == DTYPE_BF16)
+        for (size_t i = 0; i < n; i++)
+            y[i] = bf16_to_f32(halves[i]);
+    else
+        for (size_t i = 0; i < n; i++)
+            y[i] = f16_to_f32(halves[i]);
+}
+
+/* With s = rsqrt(mean(x²) + eps): dx = s·w∘dy − x · s³/n · Σ w∘dy∘x. */
+void rmsnorm_backward_scalar(const float *x, const float *weight, float eps, const float *dy, int n,
+                             float *dx)
+{
+    float squares = 0, along = 0;
+    for (int i = 0; i < n; i++) {
+        squares += x[i] * x[i];
+        along += weight[i] * dy[i] * x[i];
+    }
+    float s = 1.0f / sqrtf(squares / (float)n + eps);
+    float back = along * s * s * s / (float)n;
+    for (int i = 0; i < n; i++)
+        dx[i] += s * weight[i] * dy[i] - x[i] * back;
+}
+
+/* silu(g) = g·σ(g), silu'(g) = σ(g)·(1 + g·(1 − σ(g))). */
+void swiglu_backward_scalar(const float *gate, const float *up, const float *d_act, int n,
+                            float *d_gate, float *d_up)
+{
+    for (int i = 0; i < n; i++) {
+        float g = gate[i], u = up[i], d = d_act[i];
+        float sigma = 1.0f / (1.0f + expf(-g));
+        float silu = g * sigma;
+        d_up[i] = d * silu;
+        d_gate[i] = d * u * sigma * (1.0f + g * (1.0f - sigma));
+    }
+}
+
+static void zero_outside(float *x, int first, int end, int n)
+{
+    memset(x, 0, (size_t)first * sizeof *x);
+    memset(x + end, 0, (size_t)(n - end) * sizeof *x);
+}
+
+void softmax_scalar(const float *s, float scale, int first, int end, int n, float *p)
+{
+    float max = s[first], sum = 0;
+    for (int i = first; i < end; i++)
+        max = fmaxf(max, s[i]);
+    for (int i = first; i < end; i++) {
+        p[i] = expf((s[i] - max) * scale);
+        sum += p[i];
+    }
+    for (int i = first; i < end; i++)
+        p[i] /= sum;
+    zero_outside(p, first, end, n);
+}
+
+void softmax_backward_scalar(const float *p, const float *dp, float scale, int first, int end,
+                             int n, float *ds)
+{
+    float sum = 0;
+    for (int i = first; i < end; i++)
+        sum += p[i] * dp[i];
+    for (int i = first; i < end; i++)
+        ds[i] = scale * p[i] * (dp[i] - sum);
+    zero_outside(ds, first, end, n);
+}
+
+void transpose_scalar(const float *x, size_t x_stride, int n_rows, int n_columns, acts *out,
+                      int out_row0)
+{
+    int padded = kernel_padded(n_rows);
+    for (int c = 0; c < n_columns; c++) {
+        size_t row = (size_t)(out_row0 + c) * out->stride;
+        for (int r = 0; r < padded; r++) {
+            float value = r < n_rows ? x[(size_t)r * x_stride + (size_t)c] : 0.0f;
+            if (out->compute == SLANT_COMPUTE_BF16)
+                ((uint16_t *)out->data)[row + (size_t)r] = bf16_from_f32(value);
+            else
+                ((float *)out->data)[row + (size_t)r] = value;
+        }
+    }
+}
+
+/* Bit i set: element first + i of a group of eight is dropped. */
+static unsigned dropped_of_eight(const dropout_row *row, int first)
+{
+    uint32_t counter[4] = {(uint32_t)first / 8, row->counter[1], row->counter[2], row->counter[3]};
+    uint32_t bits[4];
+    unsigned dropped = 0;
+    philox(row->key, counter, bits);
+    for (unsigned i = 0; i < 8; i++)
+        dropped |= (unsigned)((bits[i / 2] >> (i % 2 * 16) & 0xFFFFu) < row->threshold) << i;
+    return dropped;
+}
+
+void drop_scalar(const dropout_row *row, int first, int n, slant_compute compute, void *x)
+{
+    for (int i = 0; i < n; i += 8) {
+        unsigned dropped = dropped_of_eight(row, first + i);
+        for (int j = 0; j < 8 && i + j < n; j++) {
+            if (!(dropped >> j & 1))
+                continue;
+            if (compute == SLANT_COMPUTE_BF16)
+                ((uint16_t *)x)[i + j] = 0;
+            else
+                ((float *)x)[i + j] = 0.0f;
+        }
+    }
+}
+
+void add_kept_scalar(const dropout_row *row, int first, int n, const float *x, float *y)
+{
+    for (int i = 0; i < n; i += 8) {
+        unsigned dropped = dropped_of_eight(row, first + i);
+        for (int j = 0; j < 8 && i + j < n; j++)
+            if (!(dropped >> j & 1))
+                y[i + j] += x[i + j];
+    }
+}
+
+double sum_of_squares_scalar(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+void adamw_scalar(const adamw_step *step, const float *gradient, float *value, float *m, float *v,
+                  size_t n)
+{
+    float step_size = step->lr / step->correction1, shrink = 1.0f - step->lr * step->weight_decay;
+    for (size_t i = 0; i < n; i++) {
+        float g = gradient[i] * step->gradient_scale;
+        m[i] = step->beta1 * m[i] + (1.0f - step->beta1) * g;
+        v[i] = step->beta2 * v[i] + (1.0f - step->beta2) * g * g;
+        value[i] =
+            value[i] * shrink - step_size * m[i] / (sqrtf(v[i]) / step->correction2 + step->eps);
+    }
+}

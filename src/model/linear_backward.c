@@ -1,0 +1,331 @@
+/* dx = dy·W + dropout(scale · dy·B·A), dB = dyᵀ·(scale · A x), dA = (scale · dy·B)ᵀ·x, where x is
+ * the module's input after dropout. W is expanded panel by panel in transposed order, as it is
+ * held: no matrix of it exists. Every sum is over tokens or outputs in an order that the shapes
+ * alone fix: threads share columns, never the terms of one sum. */
+#include "model/linear_backward.h"
+
+#include "base/thread.h"
+
+#include <string.h>
+
+typedef struct group {
+    pass *p;
+    const linear_backward_job *jobs;
+    int n_jobs, first_row, n_rows;
+    float *dx;
+    size_t dx_stride;
+} group;
+
+enum { COLUMNS = TAPE_GRADIENT_PANELS * KERNEL_PANEL };
+
+static int panels_to(int n)
+{
+    return (n + KERNEL_PANEL - 1) / KERNEL_PANEL;
+}
+
+static int n_chunks(const group *g)
+{
+    return (g->n_rows + TAPE_GRADIENT_ROWS - 1) / TAPE_GRADIENT_ROWS;
+}
+
+static int chunk_rows(const group *g, int chunk)
+{
+    int left = g->n_rows - chunk * TAPE_GRADIENT_ROWS;
+    return left < TAPE_GRADIENT_ROWS ? left : TAPE_GRADIENT_ROWS;
+}
+
+static const linear *layer_of(const group *g, int job)
+{
+    return &g->p->m->layers[g->p->tape->layer].linears[g->jobs[job].which];
+}
+
+static size_t element_bytes(slant_compute compute)
+{
+    return compute == SLANT_COMPUTE_F32 ? sizeof(float) : 2;
+}
+
+static dtype element_type(slant_compute compute)
+{
+    return compute == SLANT_COMPUTE_F32 ? DTYPE_F32 : DTYPE_BF16;
+}
+
+static void multiply(const group *g, thread_scratch *scratch, const acts *x, int row, int n_rows,
+                     const kernel_panels *panels, float *out, size_t out_stride, bool accumulate)
+{
+    g->p->w->kernels->matmul(x, row, n_rows, panels, out, out_stride, accumulate, scratch->matmul);
+}
+
+static kernel_panels expand_transposed(const group *g, const tape_scratch *s,
+                                       const kernel_weight *w, int first_panel, int n_panels,
+                                       void *memory)
+{
+    const tape *t = g->p->tape;
+    kernel_panels panels = {.compute = t->compute, .data = memory};
+    t->kernels->expand_transposed(w, first_panel, n_panels, &panels, s->expand);
+    return panels;
+}
+
+/* A portion of rows of an acts as the transposed side of a product over those rows. */
+static kernel_weight rows_as_weight(const acts *x, int row, int n_rows)
+{
+    size_t element = element_bytes(x->compute);
+    return (kernel_weight){.n_out = n_rows,
+                           .n_in = (int)x->stride,
+                           .type = element_type(x->compute),
+                           .data = (const uint8_t *)x->data + (size_t)row * x->stride * element};
+}
+
+/* 1. scale · dy·B of the thread's rows, for each adapted module. */
+static void project_dy(group *g, int job, thread_scratch *scratch, int first, int end)
+{
+    tape *t = g->p->tape;
+    const lora *adapter = &layer_of(g, job)->adapter;
+    const linear_backward_job *j = &g->jobs[job];
+    size_t width = (size_t)panels_to(adapter->rank) * KERNEL_PANEL;
+    tape_scratch *s = tape_scratch_of(g->p, scratch);
+    float *rows = t->low_rows[job] + (size_t)first * width;
+    for (int panel = 0; panel < panels_to(adapter->rank); panel++) {
+        kernel_panels b = expand_transposed(g, s, &adapter->b, panel, 1, s->panels);
+        multiply(g, scratch, j->dy, j->dy_row0 + first, end - first, &b,
+                 rows + panel * KERNEL_PANEL, width, false);
+    }
+    float scale = tape_adapter_scale(t, adapter);
+    for (size_t i = 0; i < (size_t)(end - first) * width; i++)
+        rows[i] *= scale;
+    acts low = t->d_low[job];
+    low.n_in = adapter->rank;
+    g->p->w->kernels->quantise(rows, width, end - first, &low, first);
+}
+
+static void project_share(void *context, int thread, int n_threads)
+{
+    group *g = context;
+    int first, end;
+    thread_share(g->n_rows, 1, thread, n_threads, &first, &end);
+    for (int job = 0; job < g->n_jobs && first < end; job++)
+        if (layer_of(g, job)->adapter.rank > 0)
+            project_dy(g, job, &g->p->w->threads[thread], first, end);
+}
+
+/* 2. The low-rank rows by columns, in chunks of tokens: d_low and low, each the left side of a
+ * product over tokens. */
+static void turn_low(group *g, int job, int chunk, tape_scratch *s)
+{
+    tape *t = g->p->tape;
+    int rank = layer_of(g, job)->adapter.rank, n = chunk_rows(g, chunk);
+    int row = chunk * TAPE_GRADIENT_ROWS;
+    size_t width = (size_t)panels_to(rank) * KERNEL_PANEL;
+    acts columns = t->d_low_columns[job];
+    t->kernels->transpose(t->low_rows[job] + (size_t)row * width, width, n, rank, &columns,
+                          chunk * rank);
+    const acts *low = &t->layers[t->layer].low[g->jobs[job].which];
+    size_t element = element_bytes(low->compute);
+    for (int r = 0; r < n; r++)
+        t->kernels->widen(
+            (const char *)low->data + (size_t)(g->first_row + row + r) * low->stride * element,
+            element_type(low->compute), s->products + (size_t)r * width, (size_t)rank);
+    columns = t->low_columns[job];
+    t->kernels->transpose(s->products, width, n, rank, &columns, chunk * rank);
+}
+
+static void turn_share(void *context, int thread, int n_threads)
+{
+    group *g = context;
+    for (int unit = thread; unit < g->n_jobs * n_chunks(g); unit += n_threads) {
+        int job = unit / n_chunks(g);
+        if (layer_of(g, job)->adapter.rank > 0)
+            turn_low(g, job, unit % n_chunks(g), &g->p->tape->threads[thread]);
+    }
+}
+
+/* products [rank][COLUMNS] = Σ over all tokens of columns[r][token] · panels of the tokens' rows,
+ * which `panels_of` gives chunk by chunk. */
+typedef kernel_panels (*chunk_panels)(const group *g, int job, int chunk, int panel, int n_panels,
+                                      tape_scratch *s);
+
+static void sum_over_tokens(const group *g, int job, const acts *columns, int panel, int n_panels,
+                            chunk_panels panels_of, thread_scratch *scratch)
+{
+    int rank = layer_of(g, job)->adapter.rank;
+    tape_scratch *s = tape_scratch_of(g->p, scratch);
+    for (int chunk = 0; chunk < n_chunks(g); chunk++) {
+        acts left = *columns;
+        left.n_in = chunk_rows(g, chunk);
+        kernel_panels right = panels_of(g, job, chunk, panel, n_panels, s);
+        multiply(g, scratch, &left, chunk * rank, rank, &right, s->products, COLUMNS, chunk > 0);
+    }
+}
+
+/* 3a. dA for some columns. */
+static kernel_panels input_panels(const group *g, int job, int chunk, int panel, int n_panels,
+                                  tape_scratch *s)
+{
+    const tape *t = g->p->tape;
+    const linear_backward_job *j = &g->jobs[job];
+    int row = chunk * TAPE_GRADIENT_ROWS, n = chunk_rows(g, chunk);
+    kernel_weight rows = rows_as_weight(j->x, j->x_row0 + row, n);
+    if (t->dropout.p <= 0)
+        return expand_transposed(g, s, &rows, panel, n_panels, s->column_panels);
+
+    size_t element = element_bytes(j->x->compute), width = (size_t)n_panels * KERNEL_PANEL;
+    size_t first = (size_t)panel * KERNEL_PANEL;
+    for (int r = 0; r < n; r++) {
+        char *to = (char *)s->columns + (size_t)r * width * element;
+        memcpy(to, rows.data + ((size_t)r * j->x->stride + first) * element, width * element);
+        dropout_row drop = tape_dropout_row(g->p, j->which, g->first_row + row + r);
+        t->kernels->drop(&drop, (int)first, (int)width, j->x->compute, to);
+    }
+    kernel_weight dropped = rows;
+    dropped.data = s->columns;
+    dropped.n_in = (int)width;
+    return expand_transposed(g, s, &dropped, 0, n_panels, s->column_panels);
+}
+
+static void gradient_of_a(group *g, int job, int panel, int n_panels, thread_scratch *scratch)
+{
+    tape *t = g->p->tape;
+    const lora *adapter = &layer_of(g, job)->adapter;
+    float *gradient = t->gradients[t->layer * LINEAR_COUNT + g->jobs[job].which].a;
+    sum_over_tokens(g, job, &t->d_low_columns[job], panel, n_panels, input_panels, scratch);
+    int first = panel * KERNEL_PANEL, n_in = adapter->a.n_in;
+    int n = n_in - first < n_panels * KERNEL_PANEL ? n_in - first : n_panels * KERNEL_PANEL;
+    const float *products = tape_scratch_of(g->p, scratch)->products;
+    for (int r = 0; r < adapter->rank; r++)
+        g->p->w->kernels->add(gradient + (size_t)r * (size_t)n_in + (size_t)first,
+                              products + (size_t)r * COLUMNS, (size_t)n);
+}
+
+/* 3b. The adapter's part of some columns of dx. */
+static void add_low_rank(group *g, int job, int panel, int n_panels, thread_scratch *scratch)
+{
+    tape *t = g->p->tape;
+    tape_scratch *s = tape_scratch_of(g->p, scratch);
+    const lora *adapter = &layer_of(g, job)->adapter;
+    acts low = t->d_low[job];
+    low.n_in = adapter->rank;
+    int first = panel * KERNEL_PANEL, width = n_panels * KERNEL_PANEL;
+    kernel_panels a = expand_transposed(g, s, &adapter->a, panel, n_panels, s->column_panels);
+    if (t->dropout.p <= 0) {
+        multiply(g, scratch, &low, 0, g->n_rows, &a, g->dx + first, g->dx_stride, true);
+        return;
+    }
+    for (int row = 0; row < g->n_rows; row += TAPE_GRADIENT_ROWS) {
+        int n = g->n_rows - row < TAPE_GRADIENT_ROWS ? g->n_rows - row : TAPE_GRADIENT_ROWS;
+        multiply(g, scratch, &low, row, n, &a, s->products, (size_t)width, false);
+        for (int r = row; r < row + n; r++) {
+            dropout_row drop = tape_dropout_row(g->p, g->jobs[job].which, g->first_row + r);
+            t->kernels->add_kept(&drop, first, width,
+                                 s->products + (size_t)(r - row) * (size_t)width,
+                                 g->dx + (size_t)r * g->dx_stride + first);
+        }
+    }
+}
+
+/* 3. Columns of x: dx through W of all modules, then what the adapters add. */
+static void run_columns(group *g, thread_scratch *scratch, int panel, int n_panels)
+{
+    tape_scratch *s = tape_scratch_of(g->p, scratch);
+    for (int job = 0; job < g->n_jobs && g->dx != NULL; job++) {
+        const linear_backward_job *j = &g->jobs[job];
+        kernel_panels w = expand_transposed(g, s, &layer_of(g, job)->w, panel, n_panels, s->panels);
+        multiply(g, scratch, j->dy, j->dy_row0, g->n_rows, &w, g->dx + panel * KERNEL_PANEL,
+                 g->dx_stride, job > 0);
+    }
+    for (int job = 0; job < g->n_jobs; job++) {
+        if (layer_of(g, job)->adapter.rank == 0)
+            continue;
+        for (int done = 0; done < n_panels; done += TAPE_GRADIENT_PANELS) {
+            int n = n_panels - done < TAPE_GRADIENT_PANELS ? n_panels - done : TAPE_GRADIENT_PANELS;
+            if (g->dx != NULL)
+                add_low_rank(g, job, panel + done, n, scratch);
+            gradient_of_a(g, job, panel + done, n, scratch);
+        }
+    }
+}
+
+static int widest_output(const group *g)
+{
+    int widest = 0;
+    for (int job = 0; job < g->n_jobs; job++)
+        if (layer_of(g, job)->w.n_out > widest)
+            widest = layer_of(g, job)->w.n_out;
+    return widest;
+}
+
+/* As many panels as fit the thread's block, in whole NF4 blocks of 64 where that can be. */
+static int block_panels(const group *g)
+{
+    const tape *t = g->p->tape;
+    size_t one = g->p->w->kernels->panel_bytes(t->compute, widest_output(g), 1);
+    int fit = (int)(t->threads[0].panels_bytes / one);
+    if (fit > LINEAR_MAX_BLOCK_PANELS)
+        fit = LINEAR_MAX_BLOCK_PANELS;
+    return fit > TAPE_GRADIENT_PANELS ? fit / TAPE_GRADIENT_PANELS * TAPE_GRADIENT_PANELS : fit;
+}
+
+static void columns_share(void *context, int thread, int n_threads)
+{
+    group *g = context;
+    int first, end, block = block_panels(g);
+    thread_share(panels_to(layer_of(g, 0)->w.n_in), 1, thread, n_threads, &first, &end);
+    for (int panel = first; panel < end; panel += block)
+        run_columns(g, &g->p->w->threads[thread], panel, end - panel < block ? end - panel : block);
+}
+
+/* 4. dB for some outputs. */
+static kernel_panels output_panels(const group *g, int job, int chunk, int panel, int n_panels,
+                                   tape_scratch *s)
+{
+    const linear_backward_job *j = &g->jobs[job];
+    kernel_weight rows =
+        rows_as_weight(j->dy, j->dy_row0 + chunk * TAPE_GRADIENT_ROWS, chunk_rows(g, chunk));
+    return expand_transposed(g, s, &rows, panel, n_panels, s->column_panels);
+}
+
+static void gradient_of_b(group *g, int job, int panel, int n_panels, thread_scratch *scratch)
+{
+    tape *t = g->p->tape;
+    const lora *adapter = &layer_of(g, job)->adapter;
+    float *gradient = t->gradients[t->layer * LINEAR_COUNT + g->jobs[job].which].b;
+    sum_over_tokens(g, job, &t->low_columns[job], panel, n_panels, output_panels, scratch);
+    const float *products = tape_scratch_of(g->p, scratch)->products;
+    int first = panel * KERNEL_PANEL;
+    for (int o = 0; o < n_panels * KERNEL_PANEL && first + o < adapter->b.n_out; o++) {
+        float *row = gradient + (size_t)(first + o) * (size_t)adapter->rank;
+        for (int r = 0; r < adapter->rank; r++)
+            row[r] += products[r * COLUMNS + o];
+    }
+}
+
+static void outputs_share(void *context, int thread, int n_threads)
+{
+    group *g = context;
+    for (int job = 0; job < g->n_jobs; job++) {
+        if (layer_of(g, job)->adapter.rank == 0)
+            continue;
+        int first, end;
+        thread_share(panels_to(layer_of(g, job)->w.n_out), 1, thread, n_threads, &first, &end);
+        for (int panel = first; panel < end; panel += TAPE_GRADIENT_PANELS) {
+            int left = end - panel;
+            gradient_of_b(g, job, panel, left < TAPE_GRADIENT_PANELS ? left : TAPE_GRADIENT_PANELS,
+                          &g->p->w->threads[thread]);
+        }
+    }
+}
+
+void linear_backward(pass *p, const linear_backward_job *jobs, int n_jobs, int first_row,
+                     int n_rows, float *dx, size_t dx_stride)
+{
+    group g = {p, jobs, n_jobs, first_row, n_rows, dx, dx_stride};
+    bool adapted = false;
+    for (int job = 0; job < n_jobs; job++)
+        adapted = adapted || layer_of(&g, job)->adapter.rank > 0;
+    if (adapted) {
+        thread_run(p->w->n_threads, project_share, &g);
+        thread_run(p->w->n_threads, turn_share, &g);
+    }
+    if (adapted || dx != NULL)
+        thread_run(p->w->n_threads, columns_share, &g);
+    if (adapted)
+        thread_run(p->w->n_threads, outputs_share, &g);
+}

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/train/: what PyTorch + transformers + PEFT compute for small models.
+
+Weights, ids and labels come from a formula that the tests share (tests/unit/train_model.h), so that
+only results are stored. gradients/CASE.safetensors holds, for one packed batch, the logits, the
+loss, the norm of all gradients and the gradient of every trainable tensor under PEFT's own name;
+steps/CASE.safetensors holds the trainable tensors after 30 optimiser steps with accumulation,
+clipping and a schedule, and what the Trainer would have logged.
+"""
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from transformers import (LlamaConfig, LlamaForSequenceClassification, MistralConfig,
+                          MistralForSequenceClassification, Qwen2Config,
+                          Qwen2ForSequenceClassification, Qwen3Config,
+                          Qwen3ForSequenceClassification, get_scheduler)
+
+ROOT = Path(__file__).parent.parent / "tests/golden/train"
+MASK = (1 << 64) - 1
+VOCAB, LABELS, RANK, ALPHA = 96, 3, 4, 8
+LENGTHS = [7, 1, 70, 13, 33]
+SHAPE = dict(vocab_size=VOCAB, hidden_size=48, intermediate_size=80, num_attention_heads=4,
+             num_key_value_heads=2, num_labels=LABELS, pad_token_id=0, max_position_embeddings=256,
+             rms_norm_eps=1e-5, attn_implementation="eager")
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+ARCHITECTURES = {
+    "llama": (LlamaConfig, LlamaForSequenceClassification, dict(num_hidden_layers=3)),
+    "mistral": (MistralConfig, MistralForSequenceClassification,
+                dict(num_hidden_layers=4, sliding_window=16)),
+    "qwen2": (Qwen2Config, Qwen2ForSequenceClassification, dict(num_hidden_layers=3)),
+    "qwen3": (Qwen3Config, Qwen3ForSequenceClassification,
+              dict(num_hidden_layers=2, head_dim=16)),
+}
+# name: architecture, LoraConfig
+CASES = {
+    "llama": ("llama", dict(target_modules=["q_proj", "v_proj"])),
+    "llama_all": ("llama", dict(target_modules=ALL, use_rslora=True)),
+    "llama_o": ("llama", dict(target_modules=["o_proj"])),
+    "llama_gate": ("llama", dict(target_modules=["gate_proj"], layers_to_transform=[1, 2])),
+    "llama_down": ("llama", dict(target_modules=["down_proj"])),
+    "mistral_upper": ("mistral", dict(target_modules=ALL, layers_to_transform=[1, 2],
+                                      rank_pattern={"q_proj": 7}, alpha_pattern={"up_proj": 3})),
+    "qwen2": ("qwen2", dict(target_modules=["q_proj", "v_proj"])),
+    "qwen2_all": ("qwen2", dict(target_modules=ALL)),
+    "qwen3": ("qwen3", dict(target_modules=["q_proj", "v_proj"])),
+    "qwen3_all": ("qwen3", dict(target_modules=ALL)),
+}
+
+
+def hash_of(name):
+    h = 0xCBF29CE484222325
+    for byte in name.encode():
+        h = (h ^ byte) * 0x100000001B3 & MASK
+    return h
+
+
+def integers(name, n):
+    """n draws of 24 bits: splitmix64 of the name's hash plus the index."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(hash_of(name)) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.int64)
+
+
+def uniform(name, shape):
+    """In (-1, 1), exact in fp32."""
+    draws = integers(name, math.prod(shape))
+    return torch.from_numpy(((draws * 2 + 1 - (1 << 24)) / (1 << 24)).astype(np.float32)).reshape(shape)
+
+
+def value_of(name, shape):
+    u = uniform(name, shape)
+    if name.endswith("norm.weight"):
+        return 1 + u * 0.25
+    if name.endswith("bias"):
+        return u * 0.25
+    if "embed_tokens" in name:
+        return u
+    if "lora_B" in name:
+        return u * 0.125
+    return u * float(np.float32(1.5 / math.sqrt(shape[1])))
+
+
+def make_model(case):
+    architecture, lora = CASES[case]
+    config_class, model_class, more = ARCHITECTURES[architecture]
+    model = model_class(config_class(**SHAPE, **more)).float()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(value_of(name, tuple(parameter.shape)))
+    config = LoraConfig(task_type="SEQ_CLS", r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, **lora)
+    model = get_peft_model(model, config)
+    with torch.no_grad():
+        for name, parameter in trainable(model).items():
+            parameter.copy_(value_of(name, tuple(parameter.shape)))
+    return model.train()
+
+
+def trainable(model):
+    """Under the names of adapter_model.safetensors, in PEFT's order."""
+    return {name.replace(".default", "").replace(".modules_to_save", ""): parameter
+            for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def article(number, length):
+    return torch.from_numpy(1 + integers(f"article {number}", length) % (VOCAB - 1))
+
+
+def label(number):
+    return int(integers(f"label {number}", 1)[0] % LABELS)
+
+
+def batch(numbers, lengths):
+    longest = max(lengths)
+    ids = torch.zeros(len(numbers), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, (number, length) in enumerate(zip(numbers, lengths)):
+        ids[row, :length] = article(number, length)
+        mask[row, :length] = 1
+    return dict(input_ids=ids, attention_mask=mask, labels=torch.tensor([label(n) for n in numbers]))
+
+
+def norm_of(tensors):
+    return torch.sqrt(sum((t.double() ** 2).sum() for t in tensors))
+
+
+def write_gradients(case):
+    model = make_model(case)
+    out = model(**batch(range(len(LENGTHS)), LENGTHS))
+    out.loss.backward()
+    gradients = {name: p.grad for name, p in trainable(model).items()}
+    tensors = {name: g.contiguous().clone() for name, g in gradients.items()}
+    tensors["logits"] = out.logits.detach().contiguous()
+    tensors["loss"] = out.loss.detach().reshape(1)
+    tensors["grad_norm"] = norm_of(gradients.values()).float().reshape(1)
+    save_file(tensors, ROOT / "gradients" / f"{case}.safetensors")
+
+
+def lengths_of(step, micro):
+    return [1 + int(n % 24) for n in integers(f"lengths {step} {micro}", 4)]
+
+
+def write_steps(case, scheduler, weight_decay, max_norm):
+    """30 steps of 4 micro-batches of 4, warm-up 2, clipping at a norm that bites now and then."""
+    model = make_model(case)
+    parameters = trainable(model)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=2e-3, weight_decay=weight_decay)
+    schedule = get_scheduler(scheduler, optimizer, num_warmup_steps=2, num_training_steps=30)
+    log, number = [], 0
+    for step in range(30):
+        total = 0.0
+        for micro in range(4):
+            lengths = lengths_of(step, micro)
+            loss = model(**batch(range(number, number + 4), lengths)).loss
+            (loss / 4).backward()
+            total += float(loss.detach()) / 4
+            number += 4
+        norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), max_norm)
+        log.append([total, float(norm), schedule.get_last_lr()[0]])
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    tensors = {name: p.detach().contiguous().clone() for name, p in parameters.items()}
+    tensors["log"] = torch.tensor(log, dtype=torch.float32)
+    save_file(tensors, ROOT / "steps" / f"{case}_{scheduler}.safetensors")
+
+
+def main():
+    torch.set_num_threads(1)
+    (ROOT / "gradients").mkdir(parents=True, exist_ok=True)
+    (ROOT / "steps").mkdir(parents=True, exist_ok=True)
+    for case in CASES:
+        write_gradients(case)
+    write_steps("llama", "linear", 0.0, 2.0)
+    write_steps("qwen2_all", "cosine", 0.05, 2.5)
+
+
+if __name__ == "__main__":
+    main()
