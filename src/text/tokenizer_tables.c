@@ -150,20 +150,36 @@ bool tables_digest(const uint8_t *blob, size_t blob_bytes, char out[FILE_DIGEST_
     return true;
 }
 
-/* Eight bytes a step, each mixed by a multiplication; the length goes in so that zero padding
- * tells. */
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0xBF58476D1CE4E5B9);
+    return hash ^ hash >> 32;
+}
+
+/* The last 1 to 7 bytes as one word: two loads that may overlap. */
+static uint64_t tail_word(const char *text, size_t text_bytes)
+{
+    if (text_bytes >= 4) {
+        uint32_t first, last;
+        memcpy(&first, text, 4);
+        memcpy(&last, text + text_bytes - 4, 4);
+        return first | (uint64_t)last << 32;
+    }
+    uint64_t first = (unsigned char)text[0], last = (unsigned char)text[text_bytes - 1];
+    return first | (uint64_t)(unsigned char)text[text_bytes / 2] << 8 | last << 16;
+}
+
+/* Eight bytes a step; the length goes in too, so that the tail's overlap does no harm. */
 uint64_t tables_hash_text(const char *text, size_t text_bytes)
 {
     uint64_t hash = UINT64_C(0x9E3779B97F4A7C15) ^ text_bytes;
-    while (text_bytes > 0) {
-        uint64_t word = 0;
-        size_t step = text_bytes < 8 ? text_bytes : 8;
-        memcpy(&word, text, step);
-        hash = (hash ^ word) * UINT64_C(0xBF58476D1CE4E5B9);
-        hash ^= hash >> 32;
-        text += step;
-        text_bytes -= step;
+    for (; text_bytes >= 8; text += 8, text_bytes -= 8) {
+        uint64_t word;
+        memcpy(&word, text, 8);
+        hash = mix(hash, word);
     }
+    if (text_bytes > 0)
+        hash = mix(hash, tail_word(text, text_bytes));
     return hash * UINT64_C(0x94D049BB133111EB);
 }
 
