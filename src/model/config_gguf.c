@@ -128,9 +128,10 @@ static void read_rope_factors(metadata *m, model_config *c, arena *a)
 
 static void read_linears(metadata *m, model_config *c)
 {
-    c->qkv_bias = gguf_find(m->g, "blk.0.attn_q.bias") != NULL;
-    c->o_bias = gguf_find(m->g, "blk.0.attn_output.bias") != NULL;
-    c->mlp_bias = gguf_find(m->g, "blk.0.ffn_gate.bias") != NULL;
+    bool attention = gguf_find(m->g, "blk.0.attn_q.bias") != NULL;
+    c->qkv_bias = c->arch == ARCH_QWEN2 || attention;
+    c->o_bias = c->arch != ARCH_QWEN2 && attention;
+    c->mlp_bias = c->arch == ARCH_LLAMA && gguf_find(m->g, "blk.0.ffn_gate.bias") != NULL;
     c->qk_norm = c->arch == ARCH_QWEN3;
 }
 
