@@ -7,7 +7,7 @@
 void feed_init(feed *f)
 {
     *f = (feed){0};
-    source_init(&f->source);
+    byte_source_init(&f->source);
 }
 
 slant_status feed_open(feed *f, const char *path, slant_error *err)
@@ -16,17 +16,17 @@ slant_status feed_open(feed *f, const char *path, slant_error *err)
     f->begin = 0;
     f->passed = 0;
     f->ended = f->broken = f->told = false;
-    return source_open(&f->source, path, err);
+    return byte_source_open(&f->source, path, err);
 }
 
 void feed_close(feed *f)
 {
-    source_close(&f->source);
+    byte_source_close(&f->source);
 }
 
 void feed_free(feed *f)
 {
-    source_free(&f->source);
+    byte_source_free(&f->source);
     buf_free(&f->window);
 }
 
@@ -59,7 +59,7 @@ slant_status feed_more(feed *f, slant_error *err)
                            feed_size(f));
     char *end = f->window.data + f->window.size_bytes;
     size_t got;
-    slant_status status = source_read(&f->source, end, FEED_READ_BYTES, &got, &f->failure);
+    slant_status status = byte_source_read(&f->source, end, FEED_READ_BYTES, &got, &f->failure);
     f->window.size_bytes += got;
     f->window.data[f->window.size_bytes] = '\0';
     f->broken = status != SLANT_OK;

@@ -4,13 +4,13 @@
 #define SLANT_DATA_FEED_H
 
 #include "base/buf.h"
-#include "data/source.h"
+#include "data/byte_source.h"
 
 /* The longest record that is read; a longer one is an error of its row. */
 #define RECORD_MAX_BYTES ((size_t)64 << 20)
 
 typedef struct feed {
-    source source;
+    byte_source source;
     buf window;          /* bytes [begin, window.size_bytes) are unread */
     size_t begin;        /* within window */
     uint64_t passed;     /* decoded bytes before begin */

@@ -94,7 +94,7 @@ static double fraction(const slant_reader *r)
         return -1;
     uint64_t read = r->done_bytes;
     if (r->input != NULL)
-        read += source_position(&r->feed.source);
+        read += byte_source_position(&r->feed.source);
     if (r->inputs.total_bytes == 0 || read >= r->inputs.total_bytes)
         return 1;
     return (double)read / (double)r->inputs.total_bytes;

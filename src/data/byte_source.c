@@ -1,4 +1,4 @@
-#include "data/source.h"
+#include "data/byte_source.h"
 
 #include "base/mem.h"
 
@@ -10,17 +10,17 @@
 #include <unistd.h>
 #include <zstd_errors.h>
 
-void source_init(source *s)
+void byte_source_init(byte_source *s)
 {
-    *s = (source){.fd = -1};
+    *s = (byte_source){.fd = -1};
 }
 
-uint64_t source_position(const source *s)
+uint64_t byte_source_position(const byte_source *s)
 {
     return s->raw_bytes - (s->raw_end - s->raw_at);
 }
 
-static slant_status read_some(source *s, void *out, size_t cap, size_t *got, slant_error *err)
+static slant_status read_some(byte_source *s, void *out, size_t cap, size_t *got, slant_error *err)
 {
     ssize_t n;
     do
@@ -35,9 +35,9 @@ static slant_status read_some(source *s, void *out, size_t cap, size_t *got, sla
 }
 
 /* Reads until at least want_bytes lie in raw, or the file ends. */
-static slant_status raw_fill(source *s, size_t want_bytes, slant_error *err)
+static slant_status raw_fill(byte_source *s, size_t want_bytes, slant_error *err)
 {
-    assert(want_bytes <= SOURCE_RAW_BYTES);
+    assert(want_bytes <= BYTE_SOURCE_RAW_BYTES);
     if (s->raw_at > 0) {
         memmove(s->raw, s->raw + s->raw_at, s->raw_end - s->raw_at);
         s->raw_end -= s->raw_at;
@@ -46,7 +46,7 @@ static slant_status raw_fill(source *s, size_t want_bytes, slant_error *err)
     while (s->raw_end < want_bytes && !s->raw_ended) {
         size_t got = 0;
         slant_status status =
-            read_some(s, s->raw + s->raw_end, SOURCE_RAW_BYTES - s->raw_end, &got, err);
+            read_some(s, s->raw + s->raw_end, BYTE_SOURCE_RAW_BYTES - s->raw_end, &got, err);
         if (status != SLANT_OK)
             return status;
         s->raw_end += got;
@@ -82,7 +82,7 @@ static void zlib_free(void *unused, void *pointer)
     mem_free(pointer);
 }
 
-static slant_status inflater_start(source *s, slant_error *err)
+static slant_status inflater_start(byte_source *s, slant_error *err)
 {
     int result;
     if (s->inflater_ready) {
@@ -97,7 +97,7 @@ static slant_status inflater_start(source *s, slant_error *err)
     return SLANT_OK;
 }
 
-static slant_status zstd_start(source *s, slant_error *err)
+static slant_status zstd_start(byte_source *s, slant_error *err)
 {
     if (s->zstd == NULL)
         s->zstd = ZSTD_createDCtx();
@@ -114,20 +114,20 @@ static bool name_ends(const char *path, const char *ending)
 }
 
 /* An empty file is taken for what it is whatever its name says: it breaks off before it begins. */
-static slant_status detect_coding(source *s, slant_error *err)
+static slant_status detect_coding(byte_source *s, slant_error *err)
 {
     slant_status status = raw_fill(s, 4, err);
     if (status != SLANT_OK)
         return status;
     if (is_gzip(s->raw, s->raw_end)) {
-        s->coding = SOURCE_GZIP;
+        s->coding = BYTE_SOURCE_GZIP;
         return inflater_start(s, err);
     }
     if (is_zstd(s->raw, s->raw_end)) {
-        s->coding = SOURCE_ZSTD;
+        s->coding = BYTE_SOURCE_ZSTD;
         return zstd_start(s, err);
     }
-    s->coding = SOURCE_PLAIN;
+    s->coding = BYTE_SOURCE_PLAIN;
     if (name_ends(s->path, ".gz") || name_ends(s->path, ".zst"))
         return status_fail(err, SLANT_ERR_FORMAT, "expected %s data, found %s",
                            name_ends(s->path, ".gz") ? "gzip" : "zstd",
@@ -135,11 +135,11 @@ static slant_status detect_coding(source *s, slant_error *err)
     return SLANT_OK;
 }
 
-slant_status source_open(source *s, const char *path, slant_error *err)
+slant_status byte_source_open(byte_source *s, const char *path, slant_error *err)
 {
     assert(s->fd < 0);
     if (s->raw == NULL)
-        s->raw = mem_alloc(SOURCE_RAW_BYTES, 1);
+        s->raw = mem_alloc(BYTE_SOURCE_RAW_BYTES, 1);
     if (s->raw == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
     s->path = path;
@@ -151,30 +151,31 @@ slant_status source_open(source *s, const char *path, slant_error *err)
         return status_errno(err, errno, "cannot be opened");
     slant_status status = detect_coding(s, err);
     if (status != SLANT_OK)
-        source_close(s);
+        byte_source_close(s);
     return status;
 }
 
-static slant_status breaks_off(const source *s, const char *what, slant_error *err)
+static slant_status breaks_off(const byte_source *s, const char *what, slant_error *err)
 {
     return status_fail(err, SLANT_ERR_FORMAT, "the %s data breaks off at byte %" PRIu64, what,
-                       source_position(s));
+                       byte_source_position(s));
 }
 
-static slant_status corrupt(const source *s, const char *what, const char *why, slant_error *err)
+static slant_status corrupt(const byte_source *s, const char *what, const char *why,
+                            slant_error *err)
 {
     return status_fail(err, SLANT_ERR_FORMAT, "the %s data is corrupt near byte %" PRIu64 ": %s",
-                       what, source_position(s), why);
+                       what, byte_source_position(s), why);
 }
 
 /* Between members: true where another begins. gzip files may be padded with zeros (tapes). */
-static slant_status next_member(source *s, bool *more, slant_error *err)
+static slant_status next_member(byte_source *s, bool *more, slant_error *err)
 {
     *more = false;
     slant_status status = raw_fill(s, 4, err);
     if (status != SLANT_OK)
         return status;
-    if (s->coding == SOURCE_ZSTD) {
+    if (s->coding == BYTE_SOURCE_ZSTD) {
         if (is_zstd(s->raw, s->raw_end)) {
             *more = true;
             return zstd_start(s, err);
@@ -193,11 +194,12 @@ static slant_status next_member(source *s, bool *more, slant_error *err)
         return SLANT_OK;
     return status_fail(err, SLANT_ERR_FORMAT,
                        "expected the end or more %s data at byte %" PRIu64 ", found other bytes",
-                       s->coding == SOURCE_ZSTD ? "zstd" : "gzip", source_position(s));
+                       s->coding == BYTE_SOURCE_ZSTD ? "zstd" : "gzip", byte_source_position(s));
 }
 
 /* One call of inflate: *got may stay 0 though there is more. */
-static slant_status inflate_some(source *s, char *out, size_t cap, size_t *got, slant_error *err)
+static slant_status inflate_some(byte_source *s, char *out, size_t cap, size_t *got,
+                                 slant_error *err)
 {
     z_stream *z = &s->inflater;
     z->next_in = s->raw + s->raw_at;
@@ -217,7 +219,8 @@ static slant_status inflate_some(source *s, char *out, size_t cap, size_t *got, 
     return SLANT_OK;
 }
 
-static slant_status unzstd_some(source *s, char *out, size_t cap, size_t *got, slant_error *err)
+static slant_status unzstd_some(byte_source *s, char *out, size_t cap, size_t *got,
+                                slant_error *err)
 {
     ZSTD_inBuffer in = {s->raw + s->raw_at, s->raw_end - s->raw_at, 0};
     ZSTD_outBuffer produced = {out, cap, 0};
@@ -237,9 +240,9 @@ static slant_status unzstd_some(source *s, char *out, size_t cap, size_t *got, s
     return corrupt(s, "zstd", ZSTD_getErrorName(result), err);
 }
 
-static slant_status decode(source *s, char *out, size_t cap, size_t *got, slant_error *err)
+static slant_status decode(byte_source *s, char *out, size_t cap, size_t *got, slant_error *err)
 {
-    const char *what = s->coding == SOURCE_GZIP ? "gzip" : "zstd";
+    const char *what = s->coding == BYTE_SOURCE_GZIP ? "gzip" : "zstd";
     for (*got = 0; *got == 0;) {
         if (!s->in_member) {
             slant_status status = next_member(s, &s->in_member, err);
@@ -252,8 +255,8 @@ static slant_status decode(source *s, char *out, size_t cap, size_t *got, slant_
                 return status;
         }
         bool starved = s->raw_at == s->raw_end;
-        slant_status status = s->coding == SOURCE_GZIP ? inflate_some(s, out, cap, got, err)
-                                                       : unzstd_some(s, out, cap, got, err);
+        slant_status status = s->coding == BYTE_SOURCE_GZIP ? inflate_some(s, out, cap, got, err)
+                                                            : unzstd_some(s, out, cap, got, err);
         if (status != SLANT_OK)
             return status;
         if (starved && *got == 0 && s->in_member)
@@ -262,10 +265,10 @@ static slant_status decode(source *s, char *out, size_t cap, size_t *got, slant_
     return SLANT_OK;
 }
 
-slant_status source_read(source *s, char *out, size_t cap, size_t *got, slant_error *err)
+slant_status byte_source_read(byte_source *s, char *out, size_t cap, size_t *got, slant_error *err)
 {
     *got = 0;
-    if (s->coding != SOURCE_PLAIN)
+    if (s->coding != BYTE_SOURCE_PLAIN)
         return decode(s, out, cap, got, err);
     if (s->raw_at == s->raw_end)
         return s->raw_ended ? SLANT_OK : read_some(s, out, cap, got, err);
@@ -276,19 +279,19 @@ slant_status source_read(source *s, char *out, size_t cap, size_t *got, slant_er
     return SLANT_OK;
 }
 
-void source_close(source *s)
+void byte_source_close(byte_source *s)
 {
     if (s->fd > STDIN_FILENO)
         close(s->fd);
     s->fd = -1;
 }
 
-void source_free(source *s)
+void byte_source_free(byte_source *s)
 {
-    source_close(s);
+    byte_source_close(s);
     if (s->inflater_ready)
         inflateEnd(&s->inflater);
     ZSTD_freeDCtx(s->zstd);
     mem_free(s->raw);
-    source_init(s);
+    byte_source_init(s);
 }
