@@ -73,6 +73,8 @@ static bool work_reserve(work_text *work, size_t more)
 
 bool work_append(work_text *work, const char *bytes, uint32_t n_bytes, span origin)
 {
+    if (n_bytes == 0)
+        return true;
     if (!work_reserve(work, n_bytes))
         return false;
     memcpy(work->bytes + work->n, bytes, n_bytes);
@@ -85,10 +87,12 @@ bool work_append(work_text *work, const char *bytes, uint32_t n_bytes, span orig
 bool work_copy(work_text *work, const work_text *from, uint32_t start, uint32_t end)
 {
     uint32_t n_bytes = end - start;
+    if (n_bytes == 0)
+        return true;
     if (!work_reserve(work, n_bytes))
         return false;
     memcpy(work->bytes + work->n, from->bytes + start, n_bytes);
-    if (work->aligned && n_bytes > 0)
+    if (work->aligned)
         memcpy(work->origin + work->n, from->origin + start, n_bytes * sizeof *work->origin);
     work->n += n_bytes;
     return true;
@@ -96,10 +100,11 @@ bool work_copy(work_text *work, const work_text *from, uint32_t start, uint32_t 
 
 bool work_append_source(work_text *work, const char *text, uint32_t text_bytes, uint32_t base)
 {
+    if (text_bytes == 0)
+        return true;
     if (!work_reserve(work, text_bytes))
         return false;
-    if (text_bytes > 0)
-        memcpy(work->bytes + work->n, text, text_bytes);
+    memcpy(work->bytes + work->n, text, text_bytes);
     for (uint32_t at = 0; work->aligned && at < text_bytes;) {
         uint32_t length = (uint32_t)utf8_length((unsigned char)text[at]);
         for (uint32_t i = 0; i < length; i++)
