@@ -2,6 +2,7 @@
 #include "api/default_model.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/hub.h"
 #include "model/source.h"
 #include "text/tokenizer.h"
 
@@ -21,7 +22,7 @@ typedef struct id_text {
 struct slant_tokenizer {
     slant_tokenizer_options options;
     arena names;
-    const char *path;
+    char *path;
     source *from; /* whose memory the tables may lie in; NULL where they are the tokenizer's own */
     tokenizer *tokens;
     tokenizer_state *state;
@@ -95,16 +96,17 @@ slant_status slant_tokenizer_open(const char *model, const slant_tokenizer_optio
 {
     *out = NULL;
     slant_tokenizer *t = mem_calloc(1, sizeof *t);
-    const char *no_adapter;
     slant_status status = SLANT_OK;
     if (t == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
     if (options != NULL)
         t->options = *options;
-    if (model == NULL)
-        status = default_model_find(&t->path, &no_adapter, &t->names, err);
-    else if ((t->path = arena_strdup(&t->names, model)) == NULL)
-        status = status_fail(err, SLANT_ERR_MEMORY, "out of memory");
+    if (model == NULL) {
+        const char *no_adapter;
+        status = default_model_find(&model, &no_adapter, &t->names, err);
+    }
+    if (status == SLANT_OK)
+        status = hub_resolve(model, &t->path, err);
     if (status == SLANT_OK)
         status = open_tables(t, err);
     if (status == SLANT_OK && (t->state = tokenizer_state_open(t->tokens)) == NULL)
@@ -125,6 +127,7 @@ void slant_tokenizer_close(slant_tokenizer *t)
     tokenizer_close(t->tokens);
     source_close(t->from);
     arena_free(&t->names);
+    mem_free(t->path);
     mem_free(t->id_texts);
     buf_free(&t->json);
     mem_free(t);

@@ -66,6 +66,9 @@ typedef struct model_options {
          .help = "how many threads work; the answers do not depend on it",                         \
          .standard = "all cores that this process may use"}
 
+/* How weights are to be held, --load-in-4bit taken into account. */
+slant_status model_options_dtype(const model_options *o, slant_dtype *dtype, slant_error *err);
+
 /* Opens the engine that o describes and tells its notes on standard error unless quiet. */
 slant_status model_options_open(const model_options *o, bool quiet, slant_engine **out,
                                 slant_error *err);
