@@ -5,7 +5,8 @@ Weights, ids and labels come from a formula that the tests share (tests/unit/tra
 only results are stored. gradients/CASE.safetensors holds, for one packed batch, the logits, the
 loss, the norm of all gradients and the gradient of every trainable tensor under PEFT's own name;
 steps/CASE.safetensors holds the trainable tensors after 30 optimiser steps with accumulation,
-clipping and a schedule, and what the Trainer would have logged.
+clipping and a schedule, and what the Trainer would have logged. order.safetensors holds shuffles and
+schedules, loss.safetensors losses and their derivatives, scaler.safetensors GradScaler's scales.
 """
 import math
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformers import (LlamaConfig, LlamaForSequenceClassification, MistralCo
                           MistralForSequenceClassification, Qwen2Config,
                           Qwen2ForSequenceClassification, Qwen3Config,
                           Qwen3ForSequenceClassification, get_scheduler)
+from transformers.trainer_pt_utils import LabelSmoother, get_length_grouped_indices
 
 ROOT = Path(__file__).parent.parent / "tests/golden/train"
 MASK = (1 << 64) - 1
@@ -170,12 +172,74 @@ def write_steps(case, scheduler, weight_decay, max_norm):
     save_file(tensors, ROOT / "steps" / f"{case}_{scheduler}.safetensors")
 
 
+def write_order():
+    """The Trainer's shuffles by epoch and learning-rate factors by step."""
+    tensors = {}
+    for n, seed in ((1, 42), (17, 43), (1000, 42)):
+        generator = torch.Generator().manual_seed(seed)
+        tensors[f"randperm {n} {seed}"] = torch.randperm(n, generator=generator).int()
+    lengths = [1 + int(n % 50) for n in integers("group lengths", 200)]
+    for batch_size, n in ((4, 200), (16, 30)):
+        generator = torch.Generator().manual_seed(42)
+        order = get_length_grouped_indices(lengths[:n], batch_size, generator=generator)
+        tensors[f"grouped {n} {batch_size}"] = torch.tensor(order).int()
+    for kind in ("linear", "cosine", "constant", "constant_with_warmup"):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = get_scheduler(kind, optimizer, num_warmup_steps=3, num_training_steps=20)
+        factors = []
+        for _ in range(20):
+            factors.append(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+        tensors[kind] = torch.tensor(factors, dtype=torch.float32)
+    save_file(tensors, ROOT / "order.safetensors")
+
+
+def write_losses():
+    logits = (uniform("loss logits", (6, 3)) * 4).requires_grad_()
+    labels = torch.tensor([label(n) for n in range(6)])
+    targets = (uniform("loss targets", (6, 3)) + 1) / 2
+    weight = torch.tensor([0.5, 1.0, 2.5])
+    smooth = LabelSmoother(epsilon=0.125)
+    functional = torch.nn.functional
+    losses = {"plain": functional.cross_entropy(logits, labels),
+              "weighted": functional.cross_entropy(logits, labels, weight=weight),
+              "smoothed": smooth({"logits": logits}, labels),
+              "multi": functional.binary_cross_entropy_with_logits(logits, targets),
+              "regression": functional.mse_loss(logits, targets)}
+    tensors = {}
+    for name, loss in losses.items():
+        tensors[name] = loss.detach().reshape(1)
+        tensors[f"d {name}"] = torch.autograd.grad(loss, logits)[0]
+    save_file(tensors, ROOT / "loss.safetensors")
+
+
+def write_scaler():
+    """Scales after each of 4,100 steps of which a few overflow, at every change."""
+    scaler = torch.amp.GradScaler("cpu")
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.0)
+    scales = []
+    for step in range(4100):
+        parameter.grad = torch.full((1,), math.inf if step in (0, 1, 5, 2010) else 1.0)
+        scaler.scale(torch.zeros(1))
+        scaler.step(optimizer)
+        scaler.update()
+        scales.append(scaler.get_scale())
+    tensors = {"scales": torch.tensor([[step, scale] for step, scale in enumerate(scales)
+                                       if step == 0 or scale != scales[step - 1]])}
+    save_file(tensors, ROOT / "scaler.safetensors")
+
+
 def main():
     torch.set_num_threads(1)
     (ROOT / "gradients").mkdir(parents=True, exist_ok=True)
     (ROOT / "steps").mkdir(parents=True, exist_ok=True)
     for case in CASES:
         write_gradients(case)
+    write_order()
+    write_losses()
+    write_scaler()
     write_steps("llama", "linear", 0.0, 2.0)
     write_steps("qwen2_all", "cosine", 0.05, 2.5)
 
