@@ -189,8 +189,9 @@ slant_status json_items_next(json_items *items, feed *f, json_item *item, slant_
         if (status != SLANT_OK)
             return status;
         if (feed_size(f) == 0) {
-            item->end = true;
-            if (!items->any)
+            bool empty = !items->any;
+            items->any = item->end = true;
+            if (empty)
                 return status_fail(err, SLANT_ERR_FORMAT, "expected JSON, found an empty file");
             return items->in_list ? unfinished(items, err) : SLANT_OK;
         }
