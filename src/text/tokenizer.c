@@ -183,29 +183,3 @@ const char *tokenizer_digest(const tokenizer *t)
 {
     return t->tables.header->digest;
 }
-
-void tokenizer_print_ids(buf *out, const int32_t *ids, size_t n_ids)
-{
-    buf_char(out, '[');
-    /* An id takes at most 10 digits and a comma. */
-    if (n_ids > SIZE_MAX / 16 || !buf_reserve(out, n_ids * 12 + 1)) {
-        out->failed = true;
-        return;
-    }
-    char *at = out->data + out->size_bytes;
-    for (size_t i = 0; i < n_ids; i++) {
-        char digits[10];
-        int n = 0;
-        uint32_t rest = (uint32_t)ids[i];
-        do
-            digits[n++] = (char)('0' + rest % 10);
-        while ((rest /= 10) > 0);
-        if (i > 0)
-            *at++ = ',';
-        while (n > 0)
-            *at++ = digits[--n];
-    }
-    *at++ = ']';
-    out->size_bytes = (size_t)(at - out->data);
-    *at = '\0';
-}

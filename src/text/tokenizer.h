@@ -6,7 +6,6 @@
 #ifndef SLANT_TEXT_TOKENIZER_H
 #define SLANT_TEXT_TOKENIZER_H
 
-#include "base/buf.h"
 #include "base/status.h"
 
 typedef struct tokenizer tokenizer;
@@ -75,9 +74,6 @@ typedef struct tokenizer_options {
 slant_status tokenizer_encode(tokenizer_state *state, const char *text, size_t text_bytes,
                               const tokenizer_options *options, tokenizer_output *out,
                               slant_error *err);
-
-/* Appends the ids as a JSON array, "[1,2,3]", quickly. */
-void tokenizer_print_ids(buf *out, const int32_t *ids, size_t n_ids);
 
 /* Facts. */
 size_t tokenizer_vocab_size(const tokenizer *t); /* 1 + the highest id */

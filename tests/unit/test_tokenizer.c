@@ -212,19 +212,6 @@ static void facts(void **unused)
     tokenizer_state_close(NULL);
 }
 
-static void prints_ids(void **unused)
-{
-    (void)unused;
-    static const int32_t ids[] = {0, 7, 10, 128000, INT32_MAX};
-    buf out = {0};
-    tokenizer_print_ids(&out, ids, 0);
-    assert_string_equal(out.data, "[]");
-    buf_clear(&out);
-    tokenizer_print_ids(&out, ids, 5);
-    assert_string_equal(out.data, "[0,7,10,128000,2147483647]");
-    buf_free(&out);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,7 +220,6 @@ int main(void)
         cmocka_unit_test(encoding_allocates_nothing_after_warm_up),
         cmocka_unit_test(ill_formed_text),
         cmocka_unit_test(facts),
-        cmocka_unit_test(prints_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
