@@ -234,6 +234,10 @@ slant_status fields_from_json(fields *f, const char *bytes, size_t size_bytes, s
     slant_status status = fields_default_id(f, record, err);
     if (status != SLANT_OK)
         return status;
+    while (size_bytes > 0 && strchr(" \t\r\n", bytes[0]) != NULL && bytes[0] != '\0') {
+        bytes++;
+        size_bytes--;
+    }
     json_scan_init(&scan, bytes, size_bytes);
     if (size_bytes > 0 && bytes[0] == '{') {
         status = note_members(f, &scan, err);

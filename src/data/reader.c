@@ -93,7 +93,7 @@ static double fraction(const slant_reader *r)
     if (!r->inputs.size_known)
         return -1;
     uint64_t read = r->done_bytes;
-    if (r->input != NULL)
+    if (r->opened)
         read += byte_source_position(&r->feed.source);
     if (r->inputs.total_bytes == 0 || read >= r->inputs.total_bytes)
         return 1;
@@ -143,6 +143,7 @@ static void close_input(slant_reader *r)
 {
     r->done_bytes += r->input->size_bytes;
     r->input = NULL;
+    r->opened = false;
     feed_close(&r->feed);
 }
 

@@ -1,5 +1,6 @@
 #include "data/sniff.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -125,6 +126,20 @@ static view header_cell(view *line, char delimiter)
     return cell;
 }
 
+/* Words of letters, digits and the like with single spaces between; none at all is a name, too. */
+static bool is_column_name(view cell)
+{
+    bool after_space = true;
+    for (const char *c = cell.at; c < cell.end; c++) {
+        bool space = *c == ' ';
+        if ((space && after_space) || (!space && strchr("_-.()", *c) == NULL &&
+                                       (unsigned char)*c < 0x80 && !isalnum((unsigned char)*c)))
+            return false;
+        after_space = space;
+    }
+    return cell.at == cell.end || !after_space;
+}
+
 /* Names of columns, two at least, and the article's among them: no sentence looks like that. */
 static bool looks_like_table(view v, char delimiter, const fields *wanted)
 {
@@ -136,7 +151,7 @@ static bool looks_like_table(view v, char delimiter, const fields *wanted)
     bool has_text = false;
     while (line.at < line.end) {
         view cell = header_cell(&line, delimiter);
-        if (cell.end - cell.at > 64)
+        if (cell.end - cell.at > 64 || !is_column_name(cell))
             return false;
         has_text |= fields_is_text_name(wanted, cell.at, (size_t)(cell.end - cell.at));
         n_cells++;

@@ -31,10 +31,14 @@ static void inherit(html_page *page)
                         (html_tag(node) == GUMBO_TAG_A && html_attribute(node, "href") != NULL);
         node->has_headline = i > 0 && i == page->headline;
         node->has_body = html_is_article_body(node);
-        node->dropped = html_never_shown(node);
     }
+}
+
+static void drop_hidden(html_page *page)
+{
     for (size_t i = 1; i < page->n_nodes; i++)
-        page->nodes[i].dropped |= page->nodes[page->nodes[i].parent].dropped;
+        page->nodes[i].dropped =
+            page->nodes[page->nodes[i].parent].dropped || html_never_shown(&page->nodes[i]);
 }
 
 /* Upwards: how much is beneath. Children stand behind their parents. */
@@ -88,9 +92,13 @@ bool html_is_link_block(const html_node *node)
 /* Names in class and id tell chrome from content, but pages also name their outermost boxes after
  * what is somewhere in them: what holds the headline, the marked body or much of the prose stays.
  */
-static bool is_chrome(const html_page *page, const html_node *node)
+static bool is_chrome(const html_page *page, const html_node *node, bool by_names)
 {
-    html_hint hint = html_hint_of(node);
+    html_hint hint = html_hint_of_tag(node), names = HTML_HINT_NONE;
+    if (by_names)
+        names = html_hint_of_names(node);
+    if (names > hint)
+        hint = names;
     if (hint == HTML_HINT_NONE || node->has_headline || node->has_body)
         return false;
     if (hint == HTML_HINT_CHROME)
@@ -98,20 +106,14 @@ static bool is_chrome(const html_page *page, const html_node *node)
     return node->prose * 3 < page->nodes[page->body].prose;
 }
 
-static void drop_chrome(html_page *page)
+static void drop_chrome(html_page *page, bool by_names)
 {
     for (size_t i = 1; i < page->n_nodes; i++) {
         html_node *node = &page->nodes[i];
-        node->dropped |= page->nodes[node->parent].dropped ||
-                         (node->element != NULL && i != page->body && is_chrome(page, node));
+        node->dropped |=
+            page->nodes[node->parent].dropped ||
+            (node->element != NULL && i != page->body && is_chrome(page, node, by_names));
     }
-}
-
-static void restore_shown(html_page *page)
-{
-    for (size_t i = 1; i < page->n_nodes; i++)
-        page->nodes[i].dropped =
-            html_never_shown(&page->nodes[i]) || page->nodes[page->nodes[i].parent].dropped;
 }
 
 static uint32_t weigh_all(html_page *page)
@@ -228,11 +230,15 @@ static uint32_t densest(const html_page *page, uint32_t at)
 uint32_t html_article_find(html_page *page)
 {
     inherit(page);
+    drop_hidden(page);
     uint32_t all_prose = weigh_all(page);
-    drop_chrome(page);
+    drop_chrome(page, true);
     uint32_t prose = weigh_all(page);
     if (prose < ARTICLE_CHARS && prose * 10 < all_prose) {
-        restore_shown(page); /* the names misled: a box of everything is called after a part */
+        /* The names misled: a box around everything is called after a part of it. */
+        drop_hidden(page);
+        weigh_all(page);
+        drop_chrome(page, false);
         weigh_all(page);
     }
     uint32_t found = marked_body(page);

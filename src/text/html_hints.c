@@ -293,12 +293,13 @@ static html_hint stronger(html_hint a, html_hint b)
     return a > b ? a : b;
 }
 
-html_hint html_hint_of(const html_node *node)
+html_hint html_hint_of_tag(const html_node *node)
 {
-    html_hint hint = tag_hint(html_tag(node));
-    hint = stronger(hint, role_hint(html_attribute(node, "role")));
-    if (hint == HTML_HINT_CHROME)
-        return hint;
-    hint = stronger(hint, words_hint(html_attribute(node, "class")));
+    return stronger(tag_hint(html_tag(node)), role_hint(html_attribute(node, "role")));
+}
+
+html_hint html_hint_of_names(const html_node *node)
+{
+    html_hint hint = words_hint(html_attribute(node, "class"));
     return stronger(hint, words_hint(html_attribute(node, "id")));
 }

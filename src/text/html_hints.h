@@ -10,7 +10,9 @@ typedef enum html_hint {
     HTML_HINT_CHROME   /* comments, other stories, forms: never the article, however long */
 } html_hint;
 
-html_hint html_hint_of(const html_node *element);
+/* By tag and role; by class and id. */
+html_hint html_hint_of_tag(const html_node *element);
+html_hint html_hint_of_names(const html_node *element);
 
 /* Scripts and the like, and what is hidden. */
 bool html_never_shown(const html_node *node);
