@@ -165,8 +165,10 @@ static bool read_escape(json_reader *r, char out[4], size_t *n_bytes)
 static bool read_escaped(json_reader *r, const char *start, const char *close, json_text *out)
 {
     char *text = arena_alloc(r->strings, (size_t)(close - start) + 1, 1);
-    if (text == NULL)
+    if (text == NULL) {
+        r->out_of_memory = true;
         return json_fail(r, "out of memory");
+    }
     size_t n = (size_t)(r->at - start);
     memcpy(text, start, n);
     while (*r->at != '"') {

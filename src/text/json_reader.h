@@ -14,6 +14,7 @@ typedef struct json_reader {
     int depth;
     bool comma;          /* the innermost object or array has an element already */
     const char *problem; /* NULL: none; at is where it was met */
+    bool out_of_memory;  /* the problem is no fault of the text */
 } json_reader;
 
 /* A string, inside the text or in the arena; not terminated. */

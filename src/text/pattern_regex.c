@@ -349,8 +349,9 @@ slant_status pattern_regex_open(pattern_regex **out, const char *text, size_t te
     if (regex->code == NULL) {
         char message[128] = "";
         pcre2_get_error_message(problem, (PCRE2_UCHAR *)message, sizeof message);
-        status = status_fail(err, SLANT_ERR_UNSUPPORTED, "%s: pattern %.*s: %s", name,
-                             (int)text_bytes, text, message);
+        bool memory = problem == PCRE2_ERROR_NOMEMORY || problem == PCRE2_ERROR_HEAP_FAILED;
+        status = status_fail(err, memory ? SLANT_ERR_MEMORY : SLANT_ERR_UNSUPPORTED,
+                             "%s: pattern %.*s: %s", name, (int)text_bytes, text, message);
         mem_free(regex);
         goto done;
     }

@@ -23,7 +23,8 @@ static text_view token_text(const tokenizer_gguf *gguf, size_t id)
     return (text_view){gguf->tokens[id], (uint32_t)gguf->token_bytes[id]};
 }
 
-/* Control and user tokens are found in the text before all else; the others make the vocabulary. */
+/* Control, user and unknown tokens are found in the text before all else. All but the first two
+ * make the vocabulary, where the unknown token's own id is looked up. */
 static slant_status add_tokens(definition *d, const tokenizer_gguf *gguf, const char *name,
                                slant_error *err)
 {
@@ -34,14 +35,15 @@ static slant_status add_tokens(definition *d, const tokenizer_gguf *gguf, const 
                                "%s: token %zu of tokenizer.ggml.tokens is %s", name, id,
                                n_bytes > UINT16_MAX ? "too long" : "not UTF-8");
         int32_t type = type_of(gguf, id);
-        if (type == TYPE_CONTROL || type == TYPE_USER) {
+        if (type == TYPE_CONTROL || type == TYPE_USER || type == TYPE_UNKNOWN) {
             definition_added *added = definition_push(&d->added);
             if (added == NULL)
                 return out_of_memory(name, err);
             added->content = token_text(gguf, id);
             added->id = (uint32_t)id;
-            added->flags = PIECE_ADDED | (type == TYPE_CONTROL ? PIECE_SPECIAL : 0);
-        } else {
+            added->flags = PIECE_ADDED | (type == TYPE_USER ? 0 : PIECE_SPECIAL);
+        }
+        if (type != TYPE_CONTROL && type != TYPE_USER) {
             definition_token *token = definition_push(&d->vocab);
             if (token == NULL)
                 return out_of_memory(name, err);

@@ -622,8 +622,9 @@ static slant_status report(const json_source *s)
     if (s->status != SLANT_OK)
         return s->status;
     if (s->r.problem != NULL)
-        return status_fail(s->err, SLANT_ERR_FORMAT, "%s: byte %zu: %s", s->name,
-                           (size_t)(s->r.at - s->r.begin), s->r.problem);
+        return status_fail(s->err, s->r.out_of_memory ? SLANT_ERR_MEMORY : SLANT_ERR_FORMAT,
+                           "%s: byte %zu: %s", s->name, (size_t)(s->r.at - s->r.begin),
+                           s->r.problem);
     if (!s->has_model)
         return status_fail(s->err, SLANT_ERR_FORMAT, "%s: no model: not a tokenizer.json", s->name);
     return SLANT_OK;
