@@ -1,7 +1,7 @@
 /* slant_session: articles to scores. Texts become ids, ids are cut, the windows of many articles
  * are packed end to end into passes of bounded size, and their logits come back to their article.
  */
-#include "api/cut.h"
+#include "data/cut.h"
 #include "api/engine.h"
 #include "api/scores.h"
 #include "base/thread.h"

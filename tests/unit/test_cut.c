@@ -1,7 +1,7 @@
 /* Truncation and scores: what the session does to ids and logits. */
 #include "unit.h"
 
-#include "api/cut.h"
+#include "data/cut.h"
 #include "api/scores.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "api/cut.h"
+#include "data/cut.h"
 
 #include <string.h>
 

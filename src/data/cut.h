@@ -1,6 +1,6 @@
 /* Truncation: which ids of an article the model reads, in which windows. */
-#ifndef SLANT_API_CUT_H
-#define SLANT_API_CUT_H
+#ifndef SLANT_DATA_CUT_H
+#define SLANT_DATA_CUT_H
 
 #include <slant.h>
 
