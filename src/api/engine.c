@@ -1,19 +1,11 @@
 /* slant_engine: opening a model and saying what it is. */
 #include "api/engine.h"
 
+#include "api/compute.h"
 #include "api/default_model.h"
 #include "base/thread.h"
 
 #include <string.h>
-
-static slant_compute choose_compute(slant_compute asked, const kernel_table *kernels)
-{
-    if (asked != SLANT_COMPUTE_AUTO)
-        return asked;
-    if (kernels->int8_is_fast)
-        return SLANT_COMPUTE_INT8;
-    return kernels->bf16_is_fast ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
-}
 
 static void describe(slant_engine *e)
 {
@@ -82,7 +74,7 @@ slant_status slant_engine_open(const char *path, const slant_engine_options *opt
     if (status != SLANT_OK)
         goto failed;
     e->kernels = kernel_table_best();
-    e->compute = choose_compute(o->compute, e->kernels);
+    e->compute = compute_choose(o->compute, e->kernels);
     describe(e);
     arena_free(&names);
     *out = e;

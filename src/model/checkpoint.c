@@ -24,11 +24,6 @@ int64_t checkpoint_step(const char *name)
     return strtoll(digits, NULL, 10);
 }
 
-typedef struct checkpoint_list {
-    int64_t *steps; /* [n_steps], as they were found */
-    size_t n_steps, cap;
-} checkpoint_list;
-
 static slant_status add_step(checkpoint_list *list, int64_t step, slant_error *err)
 {
     if (list->n_steps == list->cap) {
@@ -43,8 +38,15 @@ static slant_status add_step(checkpoint_list *list, int64_t step, slant_error *e
     return SLANT_OK;
 }
 
-static slant_status list_steps(const char *dir, checkpoint_list *list, slant_error *err)
+static int ascending(const void *a, const void *b)
 {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+slant_status checkpoint_list_open(const char *dir, checkpoint_list *list, slant_error *err)
+{
+    *list = (checkpoint_list){0};
     DIR *folder = opendir(dir);
     if (folder == NULL)
         return status_errno(err, errno, "%s", dir);
@@ -55,7 +57,15 @@ static slant_status list_steps(const char *dir, checkpoint_list *list, slant_err
             status = add_step(list, step, err);
     }
     closedir(folder);
+    if (list->n_steps > 1)
+        qsort(list->steps, list->n_steps, sizeof *list->steps, ascending);
     return status;
+}
+
+void checkpoint_list_close(checkpoint_list *list)
+{
+    mem_free(list->steps);
+    *list = (checkpoint_list){0};
 }
 
 static bool holds(const char *dir, const char *file)
@@ -91,12 +101,6 @@ static void list_in_words(const checkpoint_list *list, buf *out)
 {
     for (size_t i = 0; i < list->n_steps; i++)
         buf_printf(out, "%s%lld", i > 0 ? ", " : "", (long long)list->steps[i]);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
 }
 
 static slant_status find_last(const char *dir, const checkpoint_list *list, char **out, buf *notes,
@@ -220,14 +224,12 @@ slant_status checkpoint_find(const char *dir, const char *choice, char **out, bu
         return *out == NULL ? out_of_memory(dir, err) : SLANT_OK;
     }
     checkpoint_list list = {0};
-    slant_status status = list_steps(dir, &list, err);
-    if (list.n_steps > 1)
-        qsort(list.steps, list.n_steps, sizeof *list.steps, ascending);
+    slant_status status = checkpoint_list_open(dir, &list, err);
     if (status == SLANT_OK)
         status = choose(dir, choice, &list, out, notes, err);
     if (status == SLANT_OK && choice == NULL)
         buf_printf(notes, "%s holds no adapter of its own: its last checkpoint, %s, answers\n", dir,
                    file_base_name(*out));
-    mem_free(list.steps);
+    checkpoint_list_close(&list);
     return status;
 }

@@ -12,6 +12,15 @@
 slant_status checkpoint_find(const char *dir, const char *choice, char **out, buf *notes,
                              slant_error *err);
 
+/* The steps of all checkpoint-N in dir. Ownership: checkpoint_list_close, whether this succeeds or
+ * not. */
+typedef struct checkpoint_list {
+    int64_t *steps; /* [n_steps], ascending */
+    size_t n_steps, cap;
+} checkpoint_list;
+slant_status checkpoint_list_open(const char *dir, checkpoint_list *list, slant_error *err);
+void checkpoint_list_close(checkpoint_list *list);
+
 /* "checkpoint-12" → 12; -1: another name. */
 int64_t checkpoint_step(const char *name);
 

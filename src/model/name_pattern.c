@@ -102,6 +102,11 @@ slant_status name_pattern_index(const name_pattern *p, const char *name, int *in
     return SLANT_OK;
 }
 
+const char *name_pattern_text(const name_pattern *p)
+{
+    return p->text;
+}
+
 void name_pattern_close(name_pattern *p)
 {
     if (p == NULL)

@@ -16,6 +16,7 @@ slant_status name_pattern_match(const name_pattern *p, const char *name, bool *m
 /* The number that group "idx" holds in a match; -1: no match. */
 slant_status name_pattern_index(const name_pattern *p, const char *name, int *index,
                                 slant_error *err);
+const char *name_pattern_text(const name_pattern *p); /* the pattern itself */
 void name_pattern_close(name_pattern *p);
 
 #endif
