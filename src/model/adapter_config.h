@@ -5,7 +5,7 @@
 #define SLANT_MODEL_ADAPTER_CONFIG_H
 
 #include "base/mem.h"
-#include "model/name_pattern.h"
+#include "text/name_pattern.h"
 
 /* A list of module names, or one pattern that matches them. */
 typedef struct module_set {

@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "model/name_pattern.h"
+#include "text/name_pattern.h"
 
 #include "base/buf.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
 /* Regular expressions over module names, as PEFT uses Python's re: by PCRE2, with limits, so that
  * no adapter_config.json can make opening slow. */
-#ifndef SLANT_MODEL_NAME_PATTERN_H
-#define SLANT_MODEL_NAME_PATTERN_H
+#ifndef SLANT_TEXT_NAME_PATTERN_H
+#define SLANT_TEXT_NAME_PATTERN_H
 
 #include "base/status.h"
 
