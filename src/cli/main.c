@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 
+#include "base/nearest.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +46,7 @@ static int refuse(const char *name)
 {
     const char *kind = name[0] == '-' ? "option" : "command";
     const char *nearest =
-        name[0] == '-' ? NULL : options_nearest(name, N_COMMANDS, command_name, NULL);
+        name[0] == '-' ? NULL : nearest_name(name, N_COMMANDS, command_name, NULL);
     if (nearest != NULL)
         cli_say("unknown %s '%s'; did you mean '%s'?", kind, name, nearest);
     else

@@ -59,11 +59,6 @@ void options_help(const option_table *table, buf *out);
 /* The help on standard output; gives the exit status. */
 int options_print_help(const option_table *table);
 
-/* The name among n that is nearest to a mistyped one; NULL where none is near. names(context, i)
- * gives the i-th and may give NULL. */
-const char *options_nearest(const char *typed, size_t n, const char *(*names)(const void *, size_t),
-                            const void *context);
-
 /* Choice index of choices, into out; false where there is none. */
 bool options_choice_name(const char *choices, int index, const char **name, size_t *name_bytes);
 
