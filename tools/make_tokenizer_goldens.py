@@ -68,7 +68,7 @@ TEXTS = [
     "<s>", "</s>", "Hello<|eot_id|>x", " <|eot_id|> ", "<|begin_of_text|>", "<|im_start|>user\n", "<|im_", "<|eot_id",
     "<|eot_id|><|eot_id|>", "  [left]  x", "x [right]  y", "[word]", " [word] ", "a[word]b", "_[word]", "\u00e9[word]", "[word][word]",
     "[Normal]", "[NORMAL] x", "x[normal]y", "  [left][right]  [left]", "<unk>", "\u2581", "\u2581\u2581a", "a \u2581b", "x\u2581",
-    "<0x41>", "unreachable", " unreachable", "zyzzyva \u0416\u0416\u0416 qqq", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "<0x41>", "qzzqa xxaxbxx", "unreachable", " unreachable", "zyzzyva \u0416\u0416\u0416 qqq", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "the the the the", "thethethethethethethethethethethethethethethethethethethethe",
     "\t\tif x:\r\n\t\t\treturn 1\r\n", "-----\n=====\n", "\u2014\u2014 \u00ab\u00bb \u2026",
 ]
@@ -220,7 +220,7 @@ def odd():
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([
         normalizers.Strip(), normalizers.Lowercase(), normalizers.NFKD(),
-        normalizers.Replace(Regex(r"\s{2,}"), " ")])
+        normalizers.Replace(Regex(r"\s{2,}"), " "), normalizers.Replace(Regex(r"z*(?=q)"), "_")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(OWN), "merged_with_previous"),
         pre_tokenizers.Metaspace(prepend_scheme="always", split=True)])
@@ -240,7 +240,8 @@ def words():
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=False),
         pre_tokenizers.Whitespace(),
-        pre_tokenizers.Split(Regex(r"[aeiou]"), "contiguous", invert=True)])
+        pre_tokenizers.Split(Regex(r"[aeiou]"), "contiguous", invert=True),
+        pre_tokenizers.Split(Regex(r"x*"), "merged_with_previous")])
     spec = train(tokenizer, 300, [], ["<unk>"])
     return spec
 

@@ -160,18 +160,25 @@ static span take_spaces(const added_scan *scan, span range, uint32_t flags)
     return range;
 }
 
+/* Only damaged tables hold a token that begins or ends inside a character. */
+static bool cuts_character(const added_scan *scan, span range)
+{
+    return utf8_is_continuation(scan->text[range.start]) ||
+           (range.end < scan->within.end && utf8_is_continuation(scan->text[range.end]));
+}
+
 static bool added_next(const tokenizer_state *state, added_scan *scan, added_match *match)
 {
     const tables *t = &state->tokenizer->tables;
     while (find_start(scan)) {
-        size_t match_bytes;
+        size_t match_bytes = 0;
         uint32_t id = tables_match_added(scan->set->trie, scan->text + scan->at,
                                          scan->within.end - scan->at, &match_bytes);
-        if (id == TABLES_NO_ID || id >= t->n_ids) {
+        span range = {scan->at, scan->at + (uint32_t)match_bytes};
+        if (id == TABLES_NO_ID || id >= t->n_ids || cuts_character(scan, range)) {
             scan->at++;
             continue;
         }
-        span range = {scan->at, scan->at + (uint32_t)match_bytes};
         uint32_t flags = tables_piece_flags(t, id);
         scan->at = range.end;
         if ((state->options.split_special_tokens && (flags & PIECE_SPECIAL)) ||
@@ -205,6 +212,8 @@ static slant_status split_added(tokenizer_state *state, const added_set *set,
                                 slant_error *err)
 {
     slant_status status = SLANT_OK;
+    if (within.start == within.end)
+        return SLANT_OK;
     added_scan scan = {set, source->bytes, within, within.start, within.start};
     added_match match;
     while (status == SLANT_OK && set->trie->n_nodes > 0 && added_next(state, &scan, &match)) {

@@ -189,6 +189,10 @@ static slant_status encode_with_offsets(tokenizer_state *state, const text_sourc
         uint32_t first = state->alphabet_bytes[at], last = state->alphabet_bytes[at + length - 1];
         size_t text_bytes = 0;
         const char *text = tables_piece_text(t, state->word.ids[i], &text_bytes);
+        if (text == NULL || utf8_valid_prefix(text, text_bytes) < text_bytes) {
+            text = ""; /* damaged tables */
+            text_bytes = 0;
+        }
         state_set_offset(state, source, word.start + first, word.start + last + 1, text,
                          text_bytes);
         state->ids[state->n_ids++] = (int32_t)state->word.ids[i];

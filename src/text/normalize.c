@@ -197,12 +197,15 @@ static slant_status replace(const step_set *set, uint32_t step, normalizer_scrat
     const work_text *from = &scratch->text;
     const char *content = tables_string_text(set->tables, set->steps[step].b);
     uint32_t content_bytes = set->steps[step].b.size_bytes, at = 0;
+    pattern_walk walk = {.pattern = &set->patterns[step],
+                         .scratch = scratch->patterns,
+                         .text = from->bytes,
+                         .within = {0, from->n}};
+    bool found = true;
     work_clear(&scratch->other, from->aligned);
-    for (;;) {
-        bool found;
+    while (found) {
         span match;
-        slant_status status = pattern_next(&set->patterns[step], scratch->patterns, from->bytes,
-                                           (span){0, from->n}, at, &found, &match, err);
+        slant_status status = pattern_walk_next(&walk, &found, &match, err);
         if (status != SLANT_OK)
             return status;
         if (!found)
@@ -210,10 +213,8 @@ static slant_status replace(const step_set *set, uint32_t step, normalizer_scrat
         if (!work_copy(&scratch->other, from, at, match.start))
             return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
         at = match.end;
-        if (!found)
-            break;
-        span origin = match.end > 0 ? origin_at(from, match.end - 1) : (span){0, 0};
-        if (!work_append(&scratch->other, content, content_bytes, origin))
+        span origin = at > 0 ? origin_at(from, at - 1) : (span){0, 0};
+        if (found && !work_append(&scratch->other, content, content_bytes, origin))
             return status_fail(err, SLANT_ERR_MEMORY, "out of memory");
     }
     swap_texts(scratch);

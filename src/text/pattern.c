@@ -70,7 +70,7 @@ void span_list_free(span_list *list)
 static bool literal_next(const pattern *p, const char *text, span within, uint32_t from,
                          span *match)
 {
-    if (p->text_bytes == 0 || p->text_bytes > within.end - from)
+    if (p->text_bytes > within.end - from)
         return false;
     const char *at = memmem(text + from, within.end - from, p->text, p->text_bytes);
     if (at == NULL)
@@ -118,8 +118,10 @@ static bool words_next(const char *text, span within, uint32_t from, span *match
     return true;
 }
 
-slant_status pattern_next(const pattern *p, pattern_scratch *scratch, const char *text, span within,
-                          uint32_t from, bool *found, span *match, slant_error *err)
+/* The first match in text[from, within.end) that a search over within alone would find. */
+static slant_status find_next(const pattern *p, pattern_scratch *scratch, const char *text,
+                              span within, uint32_t from, bool *found, span *match,
+                              slant_error *err)
 {
     switch (p->kind) {
     case PATTERN_REGEX:
@@ -139,5 +141,27 @@ slant_status pattern_next(const pattern *p, pattern_scratch *scratch, const char
         if (*found)
             *match = (span){from, pattern_covering_end(p->kind, text, from, within.end)};
     }
+    return SLANT_OK;
+}
+
+slant_status pattern_walk_next(pattern_walk *walk, bool *found, span *match, slant_error *err)
+{
+    for (;;) {
+        *found = false;
+        if (walk->at > walk->within.end)
+            return SLANT_OK;
+        slant_status status = find_next(walk->pattern, walk->scratch, walk->text, walk->within,
+                                        walk->at, found, match, err);
+        if (status != SLANT_OK || !*found)
+            return status;
+        walk->at = match->end;
+        if (match->start < match->end || !walk->any || walk->last_end != match->end)
+            break;
+        walk->at += match->end == walk->within.end
+                        ? 1
+                        : (uint32_t)utf8_length((unsigned char)walk->text[match->end]);
+    }
+    walk->any = true;
+    walk->last_end = match->end;
     return SLANT_OK;
 }

@@ -61,10 +61,19 @@ void pattern_close(pattern *p);
 pattern_scratch *pattern_scratch_open(void); /* NULL when memory is out */
 void pattern_scratch_close(pattern_scratch *scratch);
 
-/* The first match in text[from, within.end) that a search over within alone would find; *found
- * false where there is none. text is UTF-8. */
-slant_status pattern_next(const pattern *p, pattern_scratch *scratch, const char *text, span within,
-                          uint32_t from, bool *found, span *match, slant_error *err);
+/* A walk from match to match of a text. An empty match counts, but not right behind the one before.
+ */
+typedef struct pattern_walk {
+    const pattern *pattern;
+    pattern_scratch *scratch;
+    const char *text;
+    span within;
+    uint32_t at;       /* where the search goes on: within.start at first */
+    bool any;          /* a match was found, … */
+    uint32_t last_end; /* … and ended here */
+} pattern_walk;
+
+slant_status pattern_walk_next(pattern_walk *walk, bool *found, span *match, slant_error *err);
 
 /* Whether the kind matches at every position, and then all its matches in within, appended to out.
  */

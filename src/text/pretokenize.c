@@ -67,11 +67,12 @@ static slant_status split_piece(const pattern *p, const tables_step *step, patte
 {
     bool invert = step->flags & STEP_INVERT;
     split_sink sink = {.behavior = (split_behavior)step->behavior, .out = out, .first = out->n};
-    uint32_t at = within.start, done = within.start;
+    pattern_walk walk = {p, scratch, text, within, within.start, false, 0};
+    uint32_t done = within.start;
     bool ok = true, found = true;
     while (ok) {
         span match;
-        slant_status status = pattern_next(p, scratch, text, within, at, &found, &match, err);
+        slant_status status = pattern_walk_next(&walk, &found, &match, err);
         if (status != SLANT_OK)
             return status;
         if (!found)
@@ -79,7 +80,7 @@ static slant_status split_piece(const pattern *p, const tables_step *step, patte
         if (done < match.start)
             ok = sink_part(&sink, (span){done, match.start}, invert);
         ok = ok && sink_part(&sink, match, !invert);
-        at = done = match.end;
+        done = match.end;
     }
     if (ok && done < within.end)
         ok = sink_part(&sink, (span){done, within.end}, invert);

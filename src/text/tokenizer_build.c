@@ -62,6 +62,10 @@ slant_status builder_append_text(builder *b, const char *text, size_t size_bytes
 static slant_status append_view(builder *b, text_view string, tables_string *out)
 {
     out->size_bytes = string.size_bytes;
+    if (string.size_bytes > TABLES_MAX_STEP_TEXT)
+        return status_fail(b->err, SLANT_ERR_UNSUPPORTED,
+                           "%s: a pattern or replacement of %u bytes; at most %u are supported",
+                           b->name, string.size_bytes, TABLES_MAX_STEP_TEXT);
     return builder_append_text(b, string.text, string.size_bytes, &out->offset);
 }
 

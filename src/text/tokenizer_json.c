@@ -222,6 +222,8 @@ static void set_pattern(json_source *s, definition_step *step, const component *
                c->type.text);
         return;
     }
+    if (c->pattern.size_bytes == 0)
+        refuse(s, SLANT_ERR_UNSUPPORTED, "%s: an empty pattern", s->name);
     step->a = view_of(c->pattern);
     step->pattern = c->pattern_is_regex ? pattern_recognise(c->pattern.text, c->pattern.size_bytes)
                                         : PATTERN_LITERAL;

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "text/pattern.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,12 @@ static slant_status check_header(const uint8_t *blob, size_t blob_bytes, const c
     return SLANT_OK;
 }
 
+/* A step's string is put into texts, which stay UTF-8 only if it is. */
 static bool string_fits(const tables *t, tables_string string)
 {
-    return string.offset <= t->n_text && string.size_bytes <= t->n_text - string.offset;
+    return string.offset <= t->n_text && string.size_bytes <= t->n_text - string.offset &&
+           string.size_bytes <= TABLES_MAX_STEP_TEXT &&
+           utf8_valid_prefix(t->text + string.offset, string.size_bytes) == string.size_bytes;
 }
 
 static bool steps_fit(const tables *t, const tables_step *steps, uint32_t n_steps, uint32_t first,

@@ -90,6 +90,9 @@ typedef enum split_behavior {
     SPLIT_N_BEHAVIORS
 } split_behavior;
 
+/* The longest pattern or other string of a step. */
+#define TABLES_MAX_STEP_TEXT 65536u
+
 /* One step of the normalizer or the pre-tokenizer. */
 typedef struct tables_step {
     uint32_t kind, flags;

@@ -103,6 +103,9 @@ static const struct refused {
      SLANT_ERR_UNSUPPORTED, "Precompiled"},
     {"{\"normalizer\":{\"type\":\"Replace\",\"content\":\"x\"}," MODEL "}", SLANT_ERR_FORMAT,
      "pattern"},
+    {"{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}," MODEL
+     "}",
+     SLANT_ERR_UNSUPPORTED, "empty pattern"},
     {"{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}", SLANT_ERR_UNSUPPORTED,
      "UnicodeScripts"},
     {"{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},"
