@@ -81,7 +81,8 @@ def make_tokenizer(with_bos):
 class Weights:
     """Random tensors in Hugging Face names, scaled so that every part of the model matters: the
     layers move the residual as much as the embedding did, attention is far from uniform, and
-    logits differ between texts by about one."""
+    logits differ between texts by about a half: with 64 inputs the errors of int8 average out far
+    less than in a real model, and this keeps them within the same promise."""
 
     def __init__(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
@@ -99,7 +100,7 @@ class Weights:
         q = c["num_attention_heads"] * head_dim
         kv = c.get("num_key_value_heads", c["num_attention_heads"]) * head_dim
         qwen2, qwen3 = c["model_type"] == "qwen2", c["model_type"] == "qwen3"
-        shapes = {"self_attn.q_proj": (q, hidden, 1.8), "self_attn.k_proj": (kv, hidden, 1.8),
+        shapes = {"self_attn.q_proj": (q, hidden, 1.3), "self_attn.k_proj": (kv, hidden, 1.3),
                   "self_attn.v_proj": (kv, hidden, 1.2), "self_attn.o_proj": (hidden, q, 1.0),
                   "mlp.gate_proj": (inter, hidden, 1.5), "mlp.up_proj": (inter, hidden, 1.2),
                   "mlp.down_proj": (hidden, inter, 1.0)}
@@ -126,7 +127,7 @@ class Weights:
         return tensors
 
     def head(self, labels, hidden):
-        return self.normal(labels, hidden, std=1.2 / math.sqrt(hidden))
+        return self.normal(labels, hidden, std=0.6 / math.sqrt(hidden))
 
 
 def llama(**changes):
@@ -252,7 +253,7 @@ def answers(model, tokenizer):
         rows.append({"pooled": (real or [0])[-1], "tokens": len(ids),
                      "logits": [float(x) for x in logits], "scores": [float(x) for x in scores]})
     spread = torch.tensor([row["logits"] for row in rows]).std(dim=0)
-    assert spread.min() > 0.2, f"logits hardly differ between texts: {spread}"
+    assert spread.min() > 0.15, f"logits hardly differ between texts: {spread}"
     return function, rows
 
 
@@ -575,7 +576,7 @@ def base_cases(g):
     with_head("llama3-old", llama(**{**old, "rope_theta": 500000.0}, **BIAS_LABELS, rope_scaling=llama3))
     with_head("llama3-new", llama(**cls, **BIAS_LABELS, rope_parameters={
         **llama3, "rope_theta": 500000.0}))
-    with_head("llama3-no-original", llama(**old, **BIAS_LABELS, max_position_embeddings=96, rope_scaling={
+    with_head("llama3-no-original", llama(**old, **BIAS_LABELS, max_position_embeddings=160, rope_scaling={
         k: v for k, v in llama3.items() if k != "original_max_position_embeddings"}))
     with_head("eps-absent", llama(**cls, **BIAS_LABELS, rms_norm_eps=None))
     with_head("other-heads", llama(**cls, **BIAS_LABELS, head_dim=32, num_attention_heads=2,
@@ -784,7 +785,8 @@ def gguf_cases(g):
         expanded = write_gguf(OUT / f"gguf/{name}.gguf", config, tensors, g.tokenizer, kind_of, **more)
         g.case(f"gguf-{name}", {"model.gguf": f"gguf/{name}.gguf"}, adapter_files(adapter),
                tensors=(reference or (lambda t: t))(expanded), options=options, open_as="model.gguf",
-               reference_config={**config, **(config_changes or {})})
+               reference_config=changed({**config, **(config_changes or {})}, id2label=None,
+                                        label2id=None))
 
     one_layer = llama(num_hidden_layers=1, intermediate_size=64)
     tensors = Weights(30).model(one_layer)

@@ -8,15 +8,34 @@ LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_att
            "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 
-def nf4_round(weight):
-    """Quantises to NF4 with double quantisation, as loading in 4 bit does, and expands again."""
+def expand(codes, state):
+    """code · absmax in fp32, blocks of 64 over the flat row-major weight.
+
+    bitsandbytes' own dequantize_4bit does the same where rows are whole blocks; where they are not,
+    its CPU kernel (0.50.2) takes blocks per row and is wrong by as much as the weights are."""
     import bitsandbytes.functional as bnb
     import torch
 
-    codes, state = bnb.quantize_4bit(weight.float(), blocksize=64, quant_type="nf4",
-                                     compress_statistics=True)
-    state.dtype = torch.float32
-    return bnb.dequantize_4bit(codes, state)
+    absmax = state.absmax
+    if state.nested:
+        absmax = bnb.dequantize_blockwise(absmax, state.state2) + state.offset
+    packed = codes.flatten()
+    values = state.code[torch.stack([packed >> 4, packed & 15], 1).flatten().long()]
+    scales = absmax.float().repeat_interleave(state.blocksize)
+    n_values = state.shape.numel()
+    expanded = (values[:n_values] * scales[:n_values]).reshape(state.shape)
+    if state.shape[-1] % state.blocksize == 0:
+        state.dtype = torch.float32
+        assert torch.equal(expanded, bnb.dequantize_4bit(codes, state))
+    return expanded
+
+
+def nf4_round(weight):
+    """Quantises to NF4 with double quantisation, as loading in 4 bit does, and expands again."""
+    import bitsandbytes.functional as bnb
+
+    return expand(*bnb.quantize_4bit(weight.float(), blocksize=64, quant_type="nf4",
+                                     compress_statistics=True))
 
 
 def round_linears(tensors):
@@ -28,7 +47,6 @@ def round_linears(tensors):
 def expand_checkpoint(tensors):
     """A serialised checkpoint's tensors with every NF4 weight expanded to fp32."""
     import bitsandbytes.functional as bnb
-    import torch
 
     suffix = ".weight.quant_state.bitsandbytes__nf4"
     quantised = [name.removesuffix(suffix) for name in tensors if name.endswith(suffix)]
@@ -40,6 +58,5 @@ def expand_checkpoint(tensors):
         state = bnb.QuantState.from_dict(
             {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
             device="cpu")
-        state.dtype = torch.float32
-        expanded[module + ".weight"] = bnb.dequantize_4bit(tensors[module + ".weight"], state)
+        expanded[module + ".weight"] = expand(tensors[module + ".weight"], state)
     return expanded
