@@ -51,9 +51,9 @@ def main(adapter, articles_path, ids_path):
         raise SystemExit("that is more than rounding: the reference has moved")
     OUT.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps({"id": a["id"], "text": a["text"]}, ensure_ascii=False) + "\n"
-                    for a in articles)
-    subprocess.run(["zstd", "-19", "-q", "-f", "-o", OUT / "articles.jsonl.zst"],
-                   input=lines.encode(), check=True)
+                    for a in articles).encode()
+    subprocess.run(["zstd", "-19", "-q", "-f", f"--stream-size={len(lines)}",
+                    "-o", OUT / "articles.jsonl.zst"], input=lines, check=True)
     (OUT / "expected.json").write_text(
         "[\n" + ",\n".join(json.dumps(row) for row in expected) + "\n]\n")
 
