@@ -11,7 +11,7 @@ target_compile_options(slant_options INTERFACE
     -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
     -Wwrite-strings -Werror -fno-math-errno -ffp-contract=off)
 target_link_libraries(slant_options INTERFACE
-    OpenMP::OpenMP_C PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::GUMBO
+    Threads::Threads PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC PkgConfig::GUMBO
     PkgConfig::ZLIB PkgConfig::ZSTD PkgConfig::CRYPTO m)
 
 file(GLOB SLANT_LIBRARY_SOURCES CONFIGURE_DEPENDS
@@ -37,7 +37,7 @@ endforeach()
 string(CONCAT SLANT_BUILT_WITH "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, "
     "jansson ${JANSSON_VERSION}, pcre2 ${PCRE2_VERSION}, utf8proc ${UTF8PROC_VERSION}, "
     "gumbo ${GUMBO_VERSION}, zlib ${ZLIB_VERSION}, zstd ${ZSTD_VERSION}, "
-    "libcrypto ${CRYPTO_VERSION}, OpenMP ${OpenMP_C_VERSION}")
+    "libcrypto ${CRYPTO_VERSION}")
 set_property(SOURCE src/api/features.c APPEND PROPERTY
     COMPILE_DEFINITIONS "SLANT_BUILT_WITH=\"${SLANT_BUILT_WITH}\"")
 

@@ -34,7 +34,6 @@ DOORS = {
     r"pcre2\.h": {"text"},
     r"utf8proc\.h": {"text"},
     r"\w*intrin\.h": {"kernels", "quant"},
-    r"omp\.h": {"base"},
     r"openssl/.*": {"base"},
     r"zlib\.h|zstd\.h": {"data"},
     r"sqlite3\.h|microhttpd\.h": {"serve"},

@@ -31,11 +31,9 @@ test_needs() {
     tool zstd zstd
     tool clang clang
     tool clang-format-19 clang-format-19
-    clang_includes omp.h || need libomp-dev
 }
 
 cc_includes() { echo "#include <$1>" | gcc -E - >/dev/null 2>&1; }
-clang_includes() { echo "#include <$1>" | clang -fopenmp -E - >/dev/null 2>&1; }
 
 # The package of clang's sanitizer and fuzzer runtime carries clang's version in its name.
 fuzzer_runtime() {

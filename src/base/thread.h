@@ -1,12 +1,13 @@
-/* Threads: one fixed team, fixed partitions. */
+/* Threads: one team for the process, fixed partitions. */
 #ifndef SLANT_BASE_THREAD_H
 #define SLANT_BASE_THREAD_H
 
 /* How many CPUs this process may run on (affinity counted). */
 int thread_available(void);
 
-/* Calls body(context, thread, n_threads) once on each of n_threads threads, the caller being one,
- * and returns when all have returned. The work's partition is body's own, so that it is fixed. */
+/* Calls body(context, thread, n_threads) once for each thread in [0, n_threads), as far as the
+ * system allows at the same time, the caller taking part, and returns when all have returned. The
+ * work's partition is body's own, so that it is fixed. */
 void thread_run(int n_threads, void (*body)(void *context, int thread, int n_threads),
                 void *context);
 

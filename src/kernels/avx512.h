@@ -41,6 +41,8 @@ static inline __m512i pair_bf16(__m512 low, __m512 high)
  * 0 below −104, infinity above 88.8, one result per input whatever the lane. */
 static inline __m512 exp_avx512(__m512 x)
 {
+    /* Beyond these the result is 0 or infinity anyway, and r would no longer be small. NaN stays. */
+    x = _mm512_max_ps(_mm512_set1_ps(-110.0f), _mm512_min_ps(_mm512_set1_ps(90.0f), x));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p0f)),
                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e400p-1f), x);

@@ -26,7 +26,7 @@ static const kernel_table avx512 = {
     .panel_bytes = panel_bytes_int16,
     .expand = expand_int16_avx512,
     .matmul = matmul_avx512,
-    .attention = attention_scalar,
+    .attention = attention_avx512,
 };
 
 static const kernel_table avx512vnni = {
@@ -36,7 +36,7 @@ static const kernel_table avx512vnni = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
     .matmul = matmul_avx512vnni,
-    .attention = attention_scalar,
+    .attention = attention_avx512,
 };
 
 static const kernel_table avx512bf16 = {
@@ -47,7 +47,7 @@ static const kernel_table avx512bf16 = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
     .matmul = matmul_avx512bf16,
-    .attention = attention_scalar,
+    .attention = attention_avx512,
 };
 
 static const kernel_table amx = {
@@ -58,7 +58,7 @@ static const kernel_table amx = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_signed_avx512,
     .matmul = matmul_amx,
-    .attention = attention_scalar,
+    .attention = attention_amx,
 };
 
 /* Best first, each with what it needs. */

@@ -13,11 +13,8 @@ static void embed_share(pass *p, const void *context, thread_scratch *scratch, i
         slant_status status = model_embed(p->m, p->ids[t], w->hidden + (size_t)t * w->hidden_stride,
                                           scratch->embedding_row, &err);
         if (status != SLANT_OK) {
-#pragma omp critical(slant_pass_status)
-            {
-                p->status = status;
-                status_fail(p->err, status, "%s", err.message);
-            }
+            if (!atomic_exchange(&p->failed, true))
+                p->status = status_fail(p->err, status, "%s", err.message);
             return;
         }
     }

@@ -5,6 +5,8 @@
 
 #include "model/workspace.h"
 
+#include <stdatomic.h>
+
 typedef struct pass {
     const model *m;
     workspace *w;
@@ -18,6 +20,7 @@ typedef struct pass {
     struct tape *tape; /* what the backward pass will need; NULL: there will be none */
     slant_error *err;
     slant_status status; /* of the first thread that failed */
+    atomic_bool failed;
 } pass;
 
 /* Runs body on every thread of the workspace with its share [first, end) of the pass's rows. */
