@@ -4,6 +4,7 @@
 
 #include "cli/batch.h"
 #include "cli/cli.h"
+#include "cli/inputs.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 
@@ -229,14 +230,14 @@ static void count_answer(classifier *c, const answer *a)
     c->counts.cut += a->result->truncated;
 }
 
-/* "FILE:ROW: why" of an article that the model could not answer. */
+/* "FILE: row ROW: why" of an article that the model could not answer. */
 static const char *explain_failure(classifier *c, const answer *a, buf *words)
 {
     buf_clear(words);
     if (c->reader == NULL)
         buf_printf(words, "--text: %s", a->result->message);
     else
-        buf_printf(words, "%s:%" PRId64 ": %s", a->file, a->row, a->result->message);
+        buf_printf(words, "%s: row %" PRId64 ": %s", a->file, a->row, a->result->message);
     return words->failed ? a->result->message : words->data;
 }
 
@@ -358,9 +359,8 @@ static void say_how_to_continue(const classifier *c)
 static slant_status classify_all(classifier *c, slant_error *err)
 {
     const classify_args *args = c->args;
-    slant_status status = SLANT_OK;
-    if (args->output != NULL)
-        status = output_check_inputs(args->output, args->files, args->n_files, err);
+    slant_status status =
+        inputs_check(args->files, args->n_files, args->recursive, args->output, err);
     if (status == SLANT_OK)
         status = open_session(c, err);
     if (status == SLANT_OK)

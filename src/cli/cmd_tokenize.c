@@ -1,6 +1,7 @@
 /* slant tokenize: the token ids of articles, as the model gets them. */
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/inputs.h"
 #include "cli/output.h"
 
 #include "base/mem.h"
@@ -159,7 +160,7 @@ static slant_status tokenize_record(tokenize_run *run, const slant_record *recor
     slant_status status = append_tokens(run, record, err);
     if (status != SLANT_ERR_TEXT)
         return status;
-    status_context(err, status, "%s:%" PRId64, record->file, record->row);
+    status_context(err, status, "%s: row %" PRId64, record->file, record->row);
     append_failure(run, record, err->message);
     return SLANT_OK;
 }
@@ -209,12 +210,11 @@ static slant_status tokenize_all(tokenize_run *run, slant_error *err)
 {
     const tokenize_args *args = run->args;
     slant_tokenizer_options options = {.lossy = args->lossy};
-    slant_status status = SLANT_OK;
     if (args->text != NULL && args->n_files > 0)
         return status_fail(err, SLANT_ERR_ARGUMENT,
                            "--text is the article itself, and '%s' names another", args->files[0]);
-    if (args->output != NULL)
-        status = output_check_inputs(args->output, args->files, args->n_files, err);
+    slant_status status =
+        inputs_check(args->files, args->n_files, args->recursive, args->output, err);
     if (status == SLANT_OK)
         status = slant_tokenizer_open(args->model, &options, &run->tokenizer, err);
     if (status == SLANT_OK)

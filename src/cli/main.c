@@ -73,14 +73,17 @@ static int run(int argc, char **argv)
     return CLI_ANSWERED;
 }
 
-/* What was printed must have arrived: a full disk is a failure, not a success. */
+/* What was printed must have arrived: a full disk is a failure, not a success. The reason of an
+ * earlier write is not kept, only that it failed. */
 int main(int argc, char **argv)
 {
     int status = run(argc, argv);
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    if (status == CLI_ANSWERED)
+    if (status == CLI_ANSWERED && errno != 0)
         cli_say("standard output cannot be written: %s", strerror(errno));
+    else if (status == CLI_ANSWERED)
+        cli_say("standard output cannot be written");
     return CLI_FAILED;
 }

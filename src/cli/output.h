@@ -40,8 +40,4 @@ slant_status output_commit(output *o, slant_error *err);
 /* Leaves the target as it was, or the resumable file ready to go on. Harmless after commit. */
 void output_close(output *o);
 
-/* Refuses an output that is one of the inputs or lies in a folder that is read. */
-slant_status output_check_inputs(const char *path, const char *const *inputs, size_t n_inputs,
-                                 slant_error *err);
-
 #endif

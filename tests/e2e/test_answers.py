@@ -240,17 +240,14 @@ class Options(Case):
                     self.assertAlmostEqual(a["scores"][name], b["scores"][name], delta=0.02)
 
     def test_weights_can_be_held_otherwise(self):
-        for option in (
-            ["--load-in-4bit"],
-            ["--dtype", "nf4"],
-            ["--dtype", "bf16"],
-            ["--dtype", "fp32"],
-        ):
-            rows = self.answers(*option, self.file)
-            for row, full in zip(rows, self.full, strict=True):
-                self.assertAlmostEqual(row["score"], full["score"], delta=0.1)
+        full = self.answers("--compute", "fp32", self.file)
+        for dtype in ("bf16", "fp32"):
+            rows = self.answers("--compute", "fp32", "--dtype", dtype, self.file)
+            for row, want in zip(rows, full, strict=True):
+                self.assertAlmostEqual(row["score"], want["score"], places=4)
         nf4 = self.answers("--dtype", "nf4", self.file)
         self.assertEqual(nf4, self.answers("--load-in-4bit", self.file))
+        self.assertNotEqual(nf4, self.full)
 
     def test_verbose_says_what_ran_and_quiet_says_nothing(self):
         loud = self.classify("-v", "--compute", "fp32", self.file)

@@ -77,7 +77,7 @@ class Inputs(Case):
         rows = self.answers(file)
         self.assertEqual(rows[0]["scores"], want)
         self.assertEqual(rows[1]["scores"], self.want[ARTICLES[0]])
-        self.assertEqual([row["id"] for row in rows], [1, "x y"])
+        self.assertEqual([row["id"] for row in rows], ["1", "x y"])
 
     def test_tsv(self):
         file = self.write("a.tsv", "text\tid\n" + f"{ARTICLES[0]}\ta\n" + f"{ARTICLES[1]}\tb\n")
@@ -192,7 +192,8 @@ class BadInputs(Case):
         rows = result.jsonl()
         self.assertEqual(["error" in row for row in rows], [False, True, True, True, False])
         for number, row in enumerate(rows[1:4], 2):
-            self.assertIn(f"a.jsonl:{number}", row["error"])
+            self.assertIn(f"a.jsonl: row {number}: ", row["error"])
+            self.assertEqual(row["id"], f"a.jsonl:{number}")
         self.assert_said(result, "3 of 5 articles failed")
 
     def test_file_that_is_not_there_costs_one_row(self):
@@ -207,8 +208,8 @@ class BadInputs(Case):
     def test_folder_without_r_is_an_error_that_says_so(self):
         self.write("d/a.txt", ARTICLES[0])
         result = self.classify("d", cwd=self.folder)
-        self.assertIn(result.status, (1, 3))
-        self.assert_said(result, "d", "-r")
+        self.assert_refused(result, "d is a folder", "-r")
+        self.assert_refused(slant("tokenize", *self.model[:2], "d", cwd=self.folder), "-r")
 
     def test_broken_off_compression(self):
         content = "\n".join(
@@ -270,12 +271,15 @@ class BadModels(Case):
         empty = self.folder / "empty"
         empty.mkdir()
         self.assert_failed(
-            slant("classify", "--model", empty, "--text", "x"), "empty", "config.json"
+            slant("classify", "--model", empty, "--text", "x"), "empty: holds neither"
         )
         adapter = ["--adapter", str(self.folder / "no-adapter")]
         self.assert_failed(
             slant("classify", *self.model[:2], *adapter, "--text", "x"), "no-adapter"
         )
+
+    def test_labels_of_another_number(self):
+        self.assert_failed(self.classify("--labels", "A,B", "--text", "x"), "2 labels", "3")
 
     def test_base_without_a_head(self):
         result = slant("classify", *self.model[:2], "--text", "x")
@@ -329,7 +333,6 @@ class WrongUsage(Case):
             (["--dtype", "int3", "--text", "a"], "--dtype takes auto|nf4|bf16|fp32"),
             (["--compute", "fp8", "--text", "a"], "--compute takes auto|int8|bf16|fp32"),
             (["--load-in-4bit", "--dtype", "bf16", "--text", "a"], "--load-in-4bit"),
-            (["--labels", "A,B", "--text", "a"], "label"),
             (["-q", "-v", "--text", "a"], "-q and -v"),
             (["--text"], "--text needs a value"),
         ]

@@ -3,11 +3,14 @@
 import json
 import os
 import random
+import re
+import resource
 import signal
+import stat
 import subprocess
 import time
 
-from harness import ARTICLES, PROGRAM, Case, environment, main
+from harness import ARTICLES, GOLDEN, PROGRAM, Case, environment, main
 
 FORMATS = ("jsonl", "csv", "json", "map", "table")
 
@@ -35,6 +38,8 @@ class Resume(Case):
             PROGRAM,
             "classify",
             *self.model,
+            "--threads",
+            "1",
             "--compute",
             "fp32",
             "--format",
@@ -74,7 +79,7 @@ class Resume(Case):
                 self.output.unlink()
                 self.journal.unlink()
                 kills = 0
-                for _ in range(40):
+                for _ in range(6):
                     status, _ = self.run_until(1, name)
                     if status != -signal.SIGKILL:
                         break
@@ -87,12 +92,12 @@ class Resume(Case):
     def test_output_cut_at_any_place_gives_the_same(self):
         want = self.run_whole()
         rng = random.Random(3)
-        for _ in range(12):
+        for _ in range(5):
             os.truncate(self.output, rng.randrange(len(want)))
             self.assertEqual(self.run_whole(), want)
         journal = self.journal.read_bytes()
         header = journal.index(b"\n") + 1
-        for _ in range(12):
+        for _ in range(5):
             os.truncate(self.journal, rng.randrange(header, len(journal)))
             self.assertEqual(self.run_whole(), want)
 
@@ -147,8 +152,6 @@ class Resume(Case):
         self.run_whole()
 
     def other_adapter(self):
-        from harness import GOLDEN
-
         return GOLDEN / "adapters" / "rslora"
 
     def test_threads_may_change(self):
@@ -231,8 +234,6 @@ class WholeOrNotAtAll(Case):
         self.assertEqual(json.loads(target.read_text())["id"], "text:1")
 
     def test_devices_are_written_to_not_replaced(self):
-        import stat
-
         result = self.classify("-o", "/dev/null", "--text", ARTICLES[0])
         self.assertEqual(result.status, 0, result.err)
         self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
@@ -256,11 +257,10 @@ class WholeOrNotAtAll(Case):
                     [PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, env=environment()
                 )
                 self.assertEqual(done.returncode, 1, arguments)
-                self.assertIn(b"No space left", done.stderr)
+                self.assertIn(b"cannot be written", done.stderr)
 
     def test_full_disk_leaves_nothing_and_can_be_resumed(self):
         """A file size limit stands in for a disk: the write fails in the same place."""
-        import resource
 
         def limit():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -306,15 +306,16 @@ class WholeOrNotAtAll(Case):
         child = subprocess.Popen(
             [*self.command()[:-1], "--compute", "fp32", str(big)], stderr=subprocess.PIPE, env=slow
         )
-        first = b""
+        words = re.compile(r"^[\d,]+ articles, \d+ %, [\d.]+/s, \d+:\d\d left\n$")
         deadline = time.monotonic() + 60
-        while b"/s" not in first and time.monotonic() < deadline:
-            first = child.stderr.readline()
-            if not first:
+        line = None
+        while line != "" and time.monotonic() < deadline:
+            line = child.stderr.readline().decode()
+            if words.match(line):
                 break
         child.kill()
         child.communicate()
-        self.assertRegex(first.decode(), r"^[\d,]+ articles, \d+ %, [\d.]+/s, \d+:\d\d left\n$")
+        self.assertRegex(line, words)
 
 
 if __name__ == "__main__":
