@@ -136,6 +136,7 @@ static slant_status string_text(buf *out, const json_value *value, const char **
 
 static slant_status note_members(fields *f, json_scan *scan, slant_error *err)
 {
+    buf_clear(&f->scratch);
     for (size_t i = 0; i < f->n_names; i++)
         f->names[i].found = false;
     slant_status status = json_scan_open_object(scan, err);
@@ -146,7 +147,10 @@ static slant_status note_members(fields *f, json_scan *scan, slant_error *err)
             break;
         for (size_t i = 0; i < f->n_names; i++) {
             field_name *name = &f->names[i];
-            if (!json_string_is(&key, name->name, name->name_bytes, &f->scratch))
+            bool same = json_string_is(&key, name->name, name->name_bytes, &f->scratch);
+            if (f->scratch.failed)
+                return out_of_memory(err);
+            if (!same)
                 continue;
             name->found = true; /* of members with one name the last counts */
             name->value = value;

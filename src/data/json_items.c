@@ -52,40 +52,79 @@ static const char *string_end(json_items_search *search, const char *at, const c
     return end;
 }
 
-/* Whether the item ends before c (in a list) or has ended (elsewhere) by what was seen so far. */
-static bool ends_before(const json_items *items, char c)
+static void open_bracket(json_items_search *search, bool object)
 {
-    if (items->search.depth > 0)
+    if (search->depth == JSON_MAX_DEPTH) {
+        search->beyond++;
+        return;
+    }
+    uint64_t bit = (uint64_t)1 << (search->depth % 64),
+             *word = &search->is_object[search->depth / 64];
+    *word = object ? *word | bit : *word & ~bit;
+    search->depth++;
+    search->n_objects += object;
+}
+
+/* False where no such bracket is open. */
+static bool close_bracket(json_items_search *search, bool object)
+{
+    uint32_t n_open = object ? search->n_objects : search->depth - search->n_objects;
+    if (search->beyond > 0) {
+        search->beyond--;
+        return true;
+    }
+    if (n_open == 0)
         return false;
-    return items->in_list ? c == ',' || c == ']' : c == '\n';
+    for (bool closed = false; !closed;) {
+        search->depth--;
+        bool was_object = search->is_object[search->depth / 64] >> (search->depth % 64) & 1;
+        search->n_objects -= was_object;
+        closed = was_object == object;
+    }
+    return true;
+}
+
+/* Looks at a byte outside of strings. True where the item ends before it. */
+static bool step(json_items *items, char c)
+{
+    json_items_search *search = &items->search;
+    switch (c) {
+    case '"':
+        search->in_string = true;
+        return false;
+    case '{':
+    case '[':
+        open_bracket(search, c == '{');
+        return false;
+    case '}':
+    case ']':
+        return !close_bracket(search, c == '}') && items->in_list && c == ']';
+    case ',':
+        return items->in_list && search->depth == 0;
+    case '\n':
+        return !items->in_list && search->depth == 0;
+    default:
+        return false;
+    }
 }
 
 /* Goes on with the search in bytes [size_bytes]; true where the end is found, *length then being
- * the item's length. */
+ * the item's length. Outside of a list a value in brackets or quotes ends with them. */
 static bool find_end(json_items *items, const char *bytes, size_t size_bytes, size_t *length)
 {
     json_items_search *search = &items->search;
     const char *at = bytes + search->at, *end = bytes + size_bytes;
     bool found = false;
     while (at < end && !found) {
+        char c = *at;
         if (search->in_string) {
             at = string_end(search, at, end);
         } else {
-            char c = *at;
-            found = ends_before(items, c);
-            if (found)
-                break;
-            at++;
-            search->in_string = c == '"';
-            if (c == '{' || c == '[')
-                search->depth++;
-            else if ((c == '}' || c == ']') && search->depth > 0)
-                search->depth--;
-            else
-                continue;
+            found = step(items, c);
+            at += !found;
         }
-        /* Outside of a list a value in brackets or quotes ends with them. */
-        found = !items->in_list && !search->in_string && search->depth == 0;
+        if (!found && !items->in_list && !search->in_string && search->depth == 0)
+            found = c == '}' || c == ']' || at[-1] == '"';
     }
     search->at = *length = (size_t)(at - bytes);
     return found;

@@ -1,5 +1,6 @@
 /* Where the items of a JSON file begin and end, without reading the file whole: brackets and quotes
- * are counted, nothing else is checked, so that a malformed item costs only itself.
+ * are matched, nothing else is checked, so that a malformed item costs only itself. A bracket that
+ * does not match closes what is open inside of the one that it does match.
  *
  * A file is a sequence of values. The items of a list on the top level are rows, and every other
  * value there is a row. */
@@ -7,11 +8,15 @@
 #define SLANT_DATA_JSON_ITEMS_H
 
 #include "data/feed.h"
+#include "data/json_scan.h"
 
 /* How far the end of an item has been looked for; a search goes on where the bytes ran out. */
 typedef struct json_items_search {
-    size_t at; /* from the item's first byte */
-    uint64_t depth;
+    size_t at;                               /* from the item's first byte */
+    uint32_t depth;                          /* brackets open, as far as they are in is_object */
+    uint32_t n_objects;                      /* of them, braces */
+    uint64_t beyond;                         /* brackets open inside of those */
+    uint64_t is_object[JSON_MAX_DEPTH / 64]; /* one bit a level */
     bool in_string, escaped;
 } json_items_search;
 

@@ -9,12 +9,14 @@
 /* What an element that calls itself the article must hold, unless it holds much of the page. */
 #define ARTICLE_CHARS 250
 
+/* Chinese, Japanese and Korean say with one character what takes others two or more. */
 static uint32_t count_chars(const html_node *node)
 {
     uint32_t n = 0;
     for (size_t i = 0; i < node->text_bytes; i++) {
         unsigned char c = (unsigned char)node->text[i];
         n += c > 0x20 && (c & 0xC0) != 0x80;
+        n += c >= 0xE3 && c <= 0xED;
     }
     return n;
 }
@@ -70,7 +72,7 @@ static uint32_t weigh(const html_node *block, uint32_t own_chars)
 {
     if (html_is_link_block(block))
         return 0;
-    return own_chars >= SENTENCE_CHARS ? own_chars : own_chars / 4;
+    return own_chars >= SENTENCE_CHARS ? own_chars : (own_chars + 3) / 4;
 }
 
 static void weigh_prose(html_page *page)

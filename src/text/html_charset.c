@@ -195,7 +195,7 @@ slant_status html_to_utf8(const char *html, size_t html_bytes, bool lossy, buf *
     if (html_bytes >= 2 && memcmp(html, "\xFE\xFF", 2) == 0)
         return copy_converted("UTF-16BE", html + 2, html_bytes - 2, lossy, out, err);
     declared_label(html, html_bytes, label);
-    if (is_utf8(label))
+    if (is_utf8(label) || utf8_valid_prefix(html, html_bytes) == html_bytes)
         return copy_utf8(html, html_bytes, lossy, out, err);
     if (is_windows_1252(label))
         return copy_windows_1252(html, html_bytes, out, err);

@@ -157,9 +157,10 @@ static bool same_but_digits(const char *a, const char *b)
 
 bool html_made_alike(const html_node *a, const html_node *b)
 {
-    return html_tag(a) == html_tag(b) &&
-           same_but_digits(html_attribute(a, "class"), html_attribute(b, "class")) &&
-           same_but_digits(html_attribute(a, "id"), html_attribute(b, "id"));
+    const char *class_a = html_attribute(a, "class"), *class_b = html_attribute(b, "class");
+    if (html_tag(a) != html_tag(b) || !same_but_digits(class_a, class_b))
+        return false;
+    return class_a != NULL || same_but_digits(html_attribute(a, "id"), html_attribute(b, "id"));
 }
 
 static html_hint tag_hint(GumboTag tag)
@@ -217,12 +218,12 @@ static const char *const quoted_words[] = {"embed*", "tweet*", "quote*", "blockq
                                            "pullquote"};
 /* Pairs of neighbouring words whose single words are harmless. */
 static const char *const chrome_pairs[][2] = {
-    {"most", "read"},     {"most", "popular"},  {"read", "more"},       {"read", "next"},
-    {"more", "stories"},  {"more", "from"},     {"more", "on"},         {"also", "like"},
-    {"up", "next"},       {"see", "also"},      {"follow", "us"},       {"sign", "up"},
-    {"screen", "reader"}, {"sr", "only"},       {"visually", "hidden"}, {"author", "box"},
-    {"about", "author"},  {"photo", "credit"},  {"latest", "news"},     {"top", "stories"},
-    {"you", "may"},       {"editors", "picks"}, {"back", "top"},        {"email", "form"},
+    {"most", "read"},     {"most", "popular"},    {"read", "next"},   {"more", "stories"},
+    {"more", "from"},     {"more", "on"},         {"also", "like"},   {"up", "next"},
+    {"see", "also"},      {"follow", "us"},       {"sign", "up"},     {"screen", "reader"},
+    {"sr", "only"},       {"visually", "hidden"}, {"author", "box"},  {"about", "author"},
+    {"photo", "credit"},  {"latest", "news"},     {"top", "stories"}, {"you", "may"},
+    {"editors", "picks"}, {"back", "top"},        {"email", "form"},
 };
 
 /* A name that ends in '*' stands for every word that begins so: "relatedposts". */

@@ -18,7 +18,7 @@ html_hint html_hint_of_names(const html_node *element);
 bool html_never_shown(const html_node *node);
 /* Marked by schema.org's articleBody. */
 bool html_is_article_body(const html_node *node);
-/* Same tag, and same class and id but for digits. */
+/* Same tag, and same class (id, where they have none) but for digits. */
 bool html_made_alike(const html_node *a, const html_node *b);
 /* Whether text before and after it stands on lines of its own. */
 bool html_tag_is_block(GumboTag tag);

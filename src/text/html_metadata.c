@@ -1,8 +1,8 @@
 #include "text/html_metadata.h"
 
 #include "text/html_render.h"
+#include "text/json_reader.h"
 
-#include <jansson.h>
 #include <string.h>
 #include <strings.h>
 
@@ -71,7 +71,7 @@ static bool begins_with(const buf *title, const buf *heading)
 
 /* The heading that the title repeats; sites often put their own name in the h1. */
 static uint32_t find_heading(const html_page *page, const buf *og_title, const buf *page_title,
-                             buf *heading)
+                             buf *heading, bool *failed)
 {
     uint32_t first_h1 = 0;
     for (uint32_t i = 1; i < page->n_nodes; i++) {
@@ -79,6 +79,7 @@ static uint32_t find_heading(const html_page *page, const buf *og_title, const b
             continue;
         buf_clear(heading);
         html_render_line(page, i, heading);
+        *failed |= heading->failed;
         if (begins_with(og_title, heading) || begins_with(page_title, heading))
             return i;
         if (first_h1 == 0 && html_tag(&page->nodes[i]) == GUMBO_TAG_H1 && heading->size_bytes > 0)
@@ -95,7 +96,7 @@ void html_headline(html_page *page, buf *title)
     buf og_title = {0}, page_title = {0}, heading = {0};
     append_og_title(page, &og_title);
     append_page_title(page, &page_title);
-    page->headline = find_heading(page, &og_title, &page_title, &heading);
+    page->headline = find_heading(page, &og_title, &page_title, &heading, &title->failed);
     if (og_title.size_bytes == 0 && heading.size_bytes == 0 && page_title.size_bytes > 0)
         cut_site_name(&page_title);
     const buf *best = og_title.size_bytes > 0  ? &og_title
@@ -109,23 +110,23 @@ void html_headline(html_page *page, buf *title)
     buf_free(&heading);
 }
 
-/* Depth first; the values stay json's. */
-static void longest_body(const json_t *json, int depth, const json_t **longest)
+/* Reads the value that comes next, depth first. */
+static void find_longest(json_reader *r, int depth, json_text *longest)
 {
-    const char *key;
-    json_t *value;
-    size_t index;
-    if (depth == 0)
-        return;
-    json_array_foreach(json, index, value) longest_body(value, depth - 1, longest);
-    json_object_foreach((json_t *)json, key, value)
-    {
-        if (json_is_string(value) && strcmp(key, "articleBody") == 0) {
-            if (*longest == NULL || json_string_length(value) > json_string_length(*longest))
-                *longest = value;
-        } else {
-            longest_body(value, depth - 1, longest);
+    json_text key, text;
+    char first = json_peek(r);
+    if (depth > 0 && first == '{' && json_begin_object(r)) {
+        while (json_next_key(r, &key)) {
+            if (!json_text_is(key, "articleBody") || json_peek(r) != '"')
+                find_longest(r, depth - 1, longest);
+            else if (json_read_text(r, &text) && text.size_bytes > longest->size_bytes)
+                *longest = text;
         }
+    } else if (depth > 0 && first == '[' && json_begin_array(r)) {
+        while (json_next_item(r))
+            find_longest(r, depth - 1, longest);
+    } else {
+        json_skip(r);
     }
 }
 
@@ -137,24 +138,32 @@ static bool is_linked_data(const html_node *node)
 }
 
 /* A script that is not JSON says nothing; that is the page's affair, not an error. */
-static void take_body(const html_node *script, buf *body)
+static slant_status take_body(const html_node *script, buf *body, slant_error *err)
 {
-    const json_t *longest = NULL;
-    json_t *json = json_loadb(script->text, script->text_bytes, JSON_ALLOW_NUL, NULL);
-    longest_body(json, LINKED_DATA_DEPTH, &longest);
-    if (longest != NULL && json_string_length(longest) > body->size_bytes) {
+    arena strings = {0};
+    json_reader reader;
+    json_text longest = {0};
+    json_reader_init(&reader, script->text, script->text_bytes, &strings);
+    find_longest(&reader, LINKED_DATA_DEPTH, &longest);
+    bool whole = json_finish(&reader);
+    bool out_of_memory = !whole && strcmp(reader.problem, "out of memory") == 0;
+    if (whole && longest.size_bytes > body->size_bytes) {
         buf_clear(body);
-        buf_append(body, json_string_value(longest), json_string_length(longest));
+        buf_append(body, longest.text, longest.size_bytes);
     }
-    json_decref(json);
+    arena_free(&strings);
+    return out_of_memory ? status_fail(err, SLANT_ERR_MEMORY, "out of memory for a page's JSON-LD")
+                         : SLANT_OK;
 }
 
 slant_status html_linked_data_body(const html_page *page, buf *body, slant_error *err)
 {
-    for (uint32_t i = 0; i + 1 < page->n_nodes; i++)
-        if (is_linked_data(&page->nodes[i]) && page->nodes[i + 1].parent == i &&
-            page->nodes[i + 1].element == NULL)
-            take_body(&page->nodes[i + 1], body);
-    return body->failed ? status_fail(err, SLANT_ERR_MEMORY, "out of memory for a page's article")
-                        : SLANT_OK;
+    const html_node *nodes = page->nodes;
+    slant_status status = SLANT_OK;
+    for (uint32_t i = 0; i + 1 < page->n_nodes && status == SLANT_OK; i++)
+        if (is_linked_data(&nodes[i]) && nodes[i + 1].parent == i && nodes[i + 1].element == NULL)
+            status = take_body(&nodes[i + 1], body, err);
+    if (status == SLANT_OK && body->failed)
+        status = status_fail(err, SLANT_ERR_MEMORY, "out of memory for a page's article");
+    return status;
 }

@@ -15,8 +15,16 @@ typedef struct renderer {
     bool begun;       /* the first sentence was written */
     const char *join; /* goes between what is written and the next paragraph */
     bool in_heading, space, tab;
-    int breaks; /* <br>s since the last text */
+    int breaks;  /* <br>s since the last text */
+    bool failed; /* memory ran out */
 } renderer;
+
+/* buf_clear forgets that memory ran out. */
+static void clear(renderer *r, buf *b)
+{
+    r->failed |= b->failed;
+    buf_clear(b);
+}
 
 static bool begins(const char *text, const char *prefix)
 {
@@ -99,15 +107,14 @@ static void write_paragraph(renderer *r, buf *paragraph)
     if (r->out->size_bytes > 0)
         buf_string(r->out, r->join);
     buf_append(r->out, paragraph->data, paragraph->size_bytes);
-    r->out->failed |= paragraph->failed;
-    buf_clear(paragraph);
+    clear(r, paragraph);
 }
 
 /* Long enough, or closed by a full stop, a question mark … or a quotation mark. */
 static bool is_sentence(const buf *p)
 {
     static const char *const ends[] = {
-        ".", "?", "!", "\"", "\xE2\x80\x9D", "\xE2\x80\xA6", "\xE3\x80\x82"};
+        ":", ".", "?", "!", "\"", "\xE2\x80\x9D", "\xE2\x80\xA6", "\xE3\x80\x82"};
     if (p->size_bytes >= 80)
         return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -124,7 +131,7 @@ static void keep_front(renderer *r)
     if (r->front.size_bytes > 0)
         buf_string(&r->front, r->join);
     buf_append(&r->front, r->paragraph.data, r->paragraph.size_bytes);
-    buf_clear(&r->paragraph);
+    clear(r, &r->paragraph);
 }
 
 static void end_paragraph(renderer *r)
@@ -137,7 +144,7 @@ static void end_paragraph(renderer *r)
     if (p->size_bytes == 0)
         return;
     if (is_filler(p->data, p->size_bytes) || is_headline(r)) {
-        buf_clear(p);
+        clear(r, p);
         return;
     }
     if (!r->begun && !r->in_heading && !is_sentence(p)) {
@@ -145,9 +152,9 @@ static void end_paragraph(renderer *r)
         return;
     }
     if (r->in_heading) {
-        buf_clear(&r->heading);
+        clear(r, &r->heading);
         buf_append(&r->heading, p->data, p->size_bytes);
-        buf_clear(p);
+        clear(r, p);
         return;
     }
     if (r->heading.size_bytes > 0) {
@@ -246,13 +253,20 @@ static void close_element(renderer *r, const html_node *node)
         r->in_heading = false;
 }
 
+/* A cell of links in a row of text belongs to the row. */
+static bool is_links(const html_node *node)
+{
+    return node->is_block && !is_cell(html_tag(node)) && node->chars > 0 &&
+           html_is_link_block(node);
+}
+
 /* A heading over a list of links goes with the list. */
 static bool leave_out(renderer *r, const html_node *node)
 {
-    if (!node->dropped && !(node->is_block && node->chars > 0 && html_is_link_block(node)))
+    if (!node->dropped && !is_links(node))
         return false;
     if (!node->dropped)
-        buf_clear(&r->heading);
+        clear(r, &r->heading);
     return true;
 }
 
@@ -286,7 +300,7 @@ void html_render(const html_page *page, uint32_t root, const buf *headline, buf 
     end_paragraph(&r);
     if (!r.begun && r.front.size_bytes > 0)
         buf_append(out, r.front.data, r.front.size_bytes);
-    out->failed |= r.paragraph.failed || r.heading.failed || r.front.failed;
+    out->failed |= r.failed || r.paragraph.failed || r.heading.failed || r.front.failed;
     buf_free(&r.paragraph);
     buf_free(&r.heading);
     buf_free(&r.front);
