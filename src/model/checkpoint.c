@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/field.h"
+#include "model/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -68,20 +69,13 @@ void checkpoint_list_close(checkpoint_list *list)
     *list = (checkpoint_list){0};
 }
 
-static bool holds(const char *dir, const char *file)
-{
-    char *path = file_join(dir, file);
-    bool there = path != NULL && file_exists(path);
-    mem_free(path);
-    return there;
-}
-
 /* A checkpoint is whole once both of an adapter's files are in it: a Trainer that is killed while
  * it saves leaves a folder without. */
 static bool is_whole(const char *dir)
 {
-    return holds(dir, "adapter_config.json") &&
-           (holds(dir, "adapter_model.safetensors") || holds(dir, "adapter_model.bin"));
+    return folder_holds(dir, "adapter_config.json") &&
+           (folder_holds(dir, "adapter_model.safetensors") ||
+            folder_holds(dir, "adapter_model.bin"));
 }
 
 static char *step_path(const char *dir, int64_t step)
@@ -219,7 +213,7 @@ slant_status checkpoint_find(const char *dir, const char *choice, char **out, bu
     *out = NULL;
     if (!file_is_dir(dir))
         return status_fail(err, SLANT_ERR_NOT_FOUND, "%s: an adapter is a directory", dir);
-    if (choice == NULL && holds(dir, "adapter_config.json")) {
+    if (choice == NULL && folder_holds(dir, "adapter_config.json")) {
         *out = mem_strdup(dir);
         return *out == NULL ? out_of_memory(dir, err) : SLANT_OK;
     }

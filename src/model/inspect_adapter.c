@@ -2,6 +2,7 @@
 #include "model/adapter_config.h"
 #include "model/checkpoint.h"
 #include "model/field.h"
+#include "model/folder.h"
 #include "model/inspect.h"
 #include "model/plain.h"
 
@@ -12,19 +13,11 @@
 
 enum { FILE_MAX_BYTES = 256 << 20 };
 
-static bool holds(const char *dir, const char *file)
-{
-    char *path = file_join(dir, file);
-    bool there = path != NULL && file_exists(path);
-    mem_free(path);
-    return there;
-}
-
 bool inspect_is_adapter(const char *path)
 {
-    if (!file_is_dir(path) || holds(path, "config.json"))
+    if (!file_is_dir(path) || folder_holds(path, "config.json"))
         return false;
-    if (holds(path, "adapter_config.json"))
+    if (folder_holds(path, "adapter_config.json"))
         return true;
     slant_error err;
     buf notes = {0};
@@ -141,7 +134,7 @@ static slant_status write_file(document *d, const char *dir, const char *file, c
 static slant_status write_directory(document *d, const char *dir, slant_error *err)
 {
     arena a = {0};
-    bool is_checkpoint = holds(dir, "trainer_state.json");
+    bool is_checkpoint = folder_holds(dir, "trainer_state.json");
     document_string(d, "kind", is_checkpoint ? "checkpoint" : "adapter");
     document_string(d, "path", dir);
     slant_status status = read_config(d, dir, &a, err);

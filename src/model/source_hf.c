@@ -1,5 +1,6 @@
 /* A Hugging Face directory: config.json beside one model.safetensors, or the shards that
  * model.safetensors.index.json names. bitsandbytes' checkpoints are of the same build. */
+#include "model/folder.h"
 #include "model/source.h"
 
 #include <string.h>
@@ -68,13 +69,9 @@ static slant_status no_weights(const source *s, slant_error *err)
          "transformers and save_pretrained()"},
         {"adapter_model.safetensors", "an adapter: give it as --adapter and its base as --model"},
     };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        char *path = file_join(s->path, others[i].file);
-        bool there = path != NULL && file_exists(path);
-        mem_free(path);
-        if (there)
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (folder_holds(s->path, others[i].file))
             return status_fail(err, SLANT_ERR_NOT_FOUND, "%s: holds %s", s->path, others[i].words);
-    }
     return status_fail(err, SLANT_ERR_NOT_FOUND,
                        "%s: holds neither model.safetensors nor model.safetensors.index.json",
                        s->path);

@@ -141,7 +141,8 @@ static inline tiny_tensor *tiny_find(tiny_set *set, const char *name)
 
 static inline void tiny_drop(tiny_set *set, const char *name)
 {
-    *tiny_find(set, name) = set->tensors[--set->n];
+    tiny_tensor *gone = tiny_find(set, name);
+    *gone = set->tensors[--set->n];
 }
 
 /* The body of tiny_config, each name behind prefix ("model." as a rule). */
