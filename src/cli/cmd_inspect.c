@@ -69,7 +69,8 @@ static void append_key(buf *out, const char *key, int indent, int width)
     buf_printf(out, "%*s", indent, "");
     for (const char *c = key; *c != '\0'; c++)
         buf_char(out, *c == '_' ? ' ' : *c);
-    buf_printf(out, "%*s", width - (int)strlen(key), "");
+    int missing = width - (int)strlen(key);
+    buf_printf(out, "%*s", missing > 0 ? missing : 0, "");
 }
 
 static bool is_list_of_objects(const json_t *value)
@@ -77,38 +78,96 @@ static bool is_list_of_objects(const json_t *value)
     return json_is_array(value) && json_is_object(json_array_get(value, 0));
 }
 
-/* Scalars first, one a line in columns; then what is made of parts, each under its name. */
-static void append_object(buf *out, const json_t *object, int indent)
+/* Columns that the values of a key take in a list of objects. */
+static int column_width(const json_t *list, const char *key)
+{
+    int width = (int)strlen(key);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        buf cell = {0};
+        append_value(&cell, json_object_get(json_array_get(list, i), key));
+        width = (int)cell.size_bytes > width ? (int)cell.size_bytes : width;
+        buf_free(&cell);
+    }
+    return width;
+}
+
+#define LIST_MAX_COLUMNS 16
+
+/* A cell of a line that has more cells behind it is filled up with spaces. */
+static void append_cell(buf *out, const json_t *value, int width, bool is_last)
+{
+    size_t start = out->size_bytes;
+    append_value(out, value);
+    int missing = width - (int)(out->size_bytes - start);
+    if (!is_last)
+        buf_printf(out, "%*s", missing, "");
+}
+
+/* Objects of the same keys, one a line: the first object's keys name the columns. */
+static void append_list(buf *out, const json_t *list, int indent)
+{
+    const char *keys[LIST_MAX_COLUMNS], *key;
+    int widths[LIST_MAX_COLUMNS], n_columns = 0;
+    json_t *value;
+    json_object_foreach(json_array_get(list, 0), key, value)
+    {
+        if (n_columns == LIST_MAX_COLUMNS)
+            break;
+        keys[n_columns] = key;
+        widths[n_columns++] = column_width(list, key) + 2;
+    }
+    buf_printf(out, "%*s", indent, "");
+    for (int column = 0; column < n_columns; column++)
+        append_key(out, keys[column], 0, column + 1 < n_columns ? widths[column] : 0);
+    buf_char(out, '\n');
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *object = json_array_get(list, i);
+        buf_printf(out, "%*s", indent, "");
+        for (int column = 0; column < n_columns; column++)
+            append_cell(out, json_object_get(object, keys[column]), widths[column],
+                        column + 1 == n_columns);
+        buf_char(out, '\n');
+    }
+}
+
+static int widest_key(const json_t *object)
 {
     const char *key;
     json_t *value;
     int width = 0;
     json_object_foreach((json_t *)object, key, value)
     {
-        if ((int)strlen(key) > width)
+        if (!json_is_object(value) && !is_list_of_objects(value) && (int)strlen(key) > width)
             width = (int)strlen(key);
     }
+    return width;
+}
+
+/* Scalars first, one a line in columns; then what is made of parts, each under its name. */
+static void append_object(buf *out, const json_t *object, int indent)
+{
+    const char *key;
+    json_t *value;
+    int width = widest_key(object);
     json_object_foreach((json_t *)object, key, value)
     {
         if (json_is_object(value) || is_list_of_objects(value))
             continue;
-        append_key(out, key, indent, width);
-        buf_string(out, "  ");
+        append_key(out, key, indent, width + 2);
         append_value(out, value);
         buf_char(out, '\n');
     }
     json_object_foreach((json_t *)object, key, value)
     {
-        if (json_is_object(value)) {
-            append_key(out, key, indent, 0);
-            buf_char(out, '\n');
+        if (!json_is_object(value) && !is_list_of_objects(value))
+            continue;
+        buf_char(out, '\n');
+        append_key(out, key, indent, 0);
+        buf_char(out, '\n');
+        if (json_is_object(value))
             append_object(out, value, indent + 2);
-        }
-        for (size_t i = 0; is_list_of_objects(value) && i < json_array_size(value); i++) {
-            append_key(out, key, indent, 0);
-            buf_printf(out, " %zu\n", i + 1);
-            append_object(out, json_array_get(value, i), indent + 2);
-        }
+        else
+            append_list(out, value, indent + 2);
     }
 }
 
