@@ -181,18 +181,21 @@ static const char *compute_name(slant_compute compute)
 static void append_foundation(const answer_style *style, buf *out)
 {
     const slant_engine_info *info = slant_engine_get_info(style->engine);
-    buf_printf(out, "  model        %s (%s, %d layers; %s weights, %s products, %s)\n",
+    buf_printf(out, "  model           %s (%s, %d layers; %s weights, %s products, %s)\n",
                info->model_path, info->architecture, info->n_layers, info->dtype_name,
                compute_name(info->compute), info->isa);
     if (info->adapter_path != NULL)
-        buf_printf(out, "  adapter      %s\n", info->adapter_path);
+        buf_printf(out, "  adapter         %s\n", info->adapter_path);
     if (info->temperature != 1)
-        buf_printf(out, "  calibration  temperature %g, fitted on validation data\n",
+        buf_printf(out, "  calibration     temperature %g, fitted on validation data\n",
                    (double)info->temperature);
     else
         buf_string(out,
-                   "  calibration  none: a percentage is the model's own confidence, not the "
-                   "chance that it is right\n");
+                   "  calibration     none: a percentage is the model's own confidence, not "
+                   "the chance that it is right\n");
+    buf_string(out,
+               "  unseen outlets  nothing is recorded of how it does on outlets that it never "
+               "saw\n");
 }
 
 static void table_end(const answer_style *style, int64_t n_rows, buf *out)
