@@ -143,9 +143,10 @@ static void table_is_for_a_person(void **state)
         "  -> Ri\"ght   9 tokens, all read\n"
         "\n"
         "A supplementary tool, not an arbiter of political bias. What the answers rest on:\n"
-        "  model        base.slant (llama, 8 layers; NF4 weights, fp32 products, scalar)\n"
-        "  calibration  none: a percentage is the model's own confidence, not the chance that it "
-        "is right\n");
+        "  model           base.slant (llama, 8 layers; NF4 weights, fp32 products, scalar)\n"
+        "  calibration     none: a percentage is the model's own confidence, not the chance that "
+        "it is right\n"
+        "  unseen outlets  nothing is recorded of how it does on outlets that it never saw\n");
 }
 
 static void table_does_not_steer_the_terminal(void **state)
