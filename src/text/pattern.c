@@ -80,12 +80,20 @@ static bool literal_next(const pattern *p, const char *text, span within, uint32
     return true;
 }
 
+/* ASCII, which is nearly all of a text, without the tables. */
+static inline bool class_holds(pattern_kind kind, uint32_t c)
+{
+    if (kind == PATTERN_NUMBER)
+        return c < 0x80 ? c >= '0' && c <= '9' : unicode_is_numeric(c);
+    return unicode_is_space(c);
+}
+
 static bool class_next(pattern_kind kind, const char *text, span within, uint32_t from, span *match)
 {
     size_t length;
     for (uint32_t at = from; at < within.end; at += (uint32_t)length) {
         uint32_t c = utf8_decode(text + at, &length);
-        if (kind == PATTERN_NUMBER ? unicode_is_numeric(c) : unicode_is_space(c)) {
+        if (class_holds(kind, c)) {
             *match = (span){at, at + (uint32_t)length};
             return true;
         }

@@ -117,27 +117,24 @@ static const gguf_pre known_pres[] = {
     {"tekken", PATTERN_TEKKEN, false, false, true, true},
 };
 
-static slant_status find_pre(const tokenizer_gguf *gguf, const char *name, const gguf_pre **out,
-                             slant_error *err)
+/* NULL where the file's is not known. */
+static const gguf_pre *find_pre(const tokenizer_gguf *gguf)
 {
     for (size_t i = 0; gguf->pre != NULL && i < sizeof known_pres / sizeof *known_pres; i++)
-        if (strcmp(gguf->pre, known_pres[i].name) == 0) {
-            *out = &known_pres[i];
-            return SLANT_OK;
-        }
-    if (gguf->pre == NULL)
-        return status_fail(err, SLANT_ERR_UNSUPPORTED, "%s: no tokenizer.ggml.pre", name);
-    return status_fail(err, SLANT_ERR_UNSUPPORTED, "%s: tokenizer.ggml.pre \"%s\" is not supported",
-                       name, gguf->pre);
+        if (strcmp(gguf->pre, known_pres[i].name) == 0)
+            return &known_pres[i];
+    return NULL;
 }
 
 static slant_status from_gpt2(definition *d, const tokenizer_gguf *gguf, bool *add_bos,
                               const char *name, slant_error *err)
 {
-    const gguf_pre *pre = NULL;
-    slant_status status = find_pre(gguf, name, &pre, err);
-    if (status == SLANT_OK)
-        status = add_merges(d, gguf, name, err);
+    const gguf_pre *pre = find_pre(gguf);
+    if (pre == NULL)
+        return status_fail(err, SLANT_ERR_UNSUPPORTED,
+                           "%s: tokenizer.ggml.pre \"%s\" is not supported", name,
+                           gguf->pre == NULL ? "" : gguf->pre);
+    slant_status status = add_merges(d, gguf, name, err);
     if (status != SLANT_OK)
         return status;
     d->flags = TABLES_BYTE_LEVEL | (pre->ignore_merges ? TABLES_IGNORE_MERGES : 0);

@@ -208,11 +208,11 @@ slant_status builder_add_added(builder *b)
     return SLANT_OK;
 }
 
-/* A merge whose three strings are hashed, so that their slots can be fetched ahead of their use. */
-typedef struct hashed_merge {
-    const definition_merge *merge;
+/* The hashes of a merge's three strings, taken first so that their slots are fetched ahead of use.
+ */
+typedef struct merge_hashes {
     uint64_t left, right, whole;
-} hashed_merge;
+} merge_hashes;
 
 #define MERGE_BATCH 32
 
@@ -227,14 +227,14 @@ static bool join_merge(const definition_merge *merge, char whole[UINT16_MAX], si
     return true;
 }
 
-static slant_status hash_merge(const builder *b, const definition_merge *merge, hashed_merge *out)
+static slant_status hash_merge(const builder *b, const definition_merge *merge, merge_hashes *out)
 {
     char whole[UINT16_MAX];
     size_t whole_bytes;
     if (!join_merge(merge, whole, &whole_bytes))
         return status_fail(b->err, SLANT_ERR_UNSUPPORTED, "%s: merge %u makes a token of %zu bytes",
                            b->name, merge->rank, whole_bytes);
-    *out = (hashed_merge){merge, tables_hash_text(merge->left.text, merge->left.size_bytes),
+    *out = (merge_hashes){tables_hash_text(merge->left.text, merge->left.size_bytes),
                           tables_hash_text(merge->right.text, merge->right.size_bytes),
                           tables_hash_text(whole, whole_bytes)};
     __builtin_prefetch(&b->slots[tables_slot(out->left, b->view.n_vocab)]);
@@ -245,19 +245,18 @@ static slant_status hash_merge(const builder *b, const definition_merge *merge, 
 
 /* The ids of a merge. *good is false, where merges are guesses, if one of the strings is no token;
  * else that is an error. */
-static slant_status merge_ids(const builder *b, const hashed_merge *hashed, tables_merge *out,
-                              bool *good)
+static slant_status merge_ids(const builder *b, const definition_merge *merge,
+                              const merge_hashes *hashes, tables_merge *out, bool *good)
 {
     static const char *const parts[3] = {"the first", "the second", "what they make"};
     char whole[UINT16_MAX];
     size_t whole_bytes;
-    text_view left = hashed->merge->left, right = hashed->merge->right;
-    join_merge(hashed->merge, whole, &whole_bytes);
-    const uint32_t ids[3] = {find_hashed(b, hashed->left, left.text, left.size_bytes),
-                             find_hashed(b, hashed->right, right.text, right.size_bytes),
-                             find_hashed(b, hashed->whole, whole, whole_bytes)};
-    *out =
-        (tables_merge){.left = ids[0], .right = ids[1], .rank = hashed->merge->rank, .id = ids[2]};
+    text_view left = merge->left, right = merge->right;
+    join_merge(merge, whole, &whole_bytes);
+    const uint32_t ids[3] = {find_hashed(b, hashes->left, left.text, left.size_bytes),
+                             find_hashed(b, hashes->right, right.text, right.size_bytes),
+                             find_hashed(b, hashes->whole, whole, whole_bytes)};
+    *out = (tables_merge){.left = ids[0], .right = ids[1], .rank = merge->rank, .id = ids[2]};
     *good = true;
     for (int i = 0; *good && i < 3; i++)
         *good = tables_piece_flags(&b->view, ids[i]) & PIECE_MODEL;
@@ -289,14 +288,14 @@ static void enter_merge(builder *b, const tables_merge *merge)
 
 static slant_status add_merge_batch(builder *b, const definition_merge *merges, size_t n)
 {
-    hashed_merge hashed[MERGE_BATCH];
+    merge_hashes hashes[MERGE_BATCH] = {0};
     tables_merge found[MERGE_BATCH];
     bool good[MERGE_BATCH];
     slant_status status = SLANT_OK;
     for (size_t i = 0; status == SLANT_OK && i < n; i++)
-        status = hash_merge(b, &merges[i], &hashed[i]);
+        status = hash_merge(b, &merges[i], &hashes[i]);
     for (size_t i = 0; status == SLANT_OK && i < n; i++) {
-        status = merge_ids(b, &hashed[i], &found[i], &good[i]);
+        status = merge_ids(b, &merges[i], &hashes[i], &found[i], &good[i]);
         uint64_t hash = tables_hash_pair(found[i].left, found[i].right);
         __builtin_prefetch(&b->merges[tables_slot(hash, b->view.n_merges)], 1);
     }

@@ -15,7 +15,7 @@
 #define WORD_LONG_BYTES 39u
 #define WORD_LONG_IDS 5u
 
-#define WORD_SHORT_BITS 16
+#define WORD_SHORT_BITS 17
 #define WORD_LONG_BITS 13
 
 /* A short word, padded with zeros; its length is the last byte. */
