@@ -6,6 +6,13 @@
 
 #include <string.h>
 
+/* gcc does not know that tile loads and the configuration read memory: this makes it finish all
+ * stores to what p points at, and to any memory that others can see, before it goes on. */
+static inline void amx_publish(const void *p)
+{
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
 /* Tiles 0 … 3: C, two rows of two; 4, 5: A for the upper and the lower row; 6, 7: B. All of 64
  * bytes a row; B has 16 rows, the others as many as there are tokens: n_rows, 1 to 32, over both.
  */
@@ -33,6 +40,7 @@ static inline void amx_configure(int n_rows)
         config.row_bytes[i] = 64;
         config.rows[i] = rows[i];
     }
+    amx_publish(&config);
     _tile_loadconfig(&config);
 }
 

@@ -3,80 +3,113 @@
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
+#define MULTIPLY_F32(sum, i, j) sum = _mm512_fmadd_ps(value, _mm512_castsi512_ps(w##j), sum);
+#define TOKEN_F32(i)                                                                               \
+    if (i < tokens) {                                                                              \
+        __m512 value = _mm512_castsi512_ps(TILE_X(i));                                             \
+        FOR_PANELS_OF(i, MULTIPLY_F32)                                                             \
+    }
+
 TILE_FUNCTION tile_f32(const tile *t, int tokens, int panels)
 {
-    __m512 sum[TILE_TOKENS][TILE_PANELS], w[TILE_PANELS];
-    tile_load(t, tokens, panels, sum);
+    TILE_SUMS(__m512, _mm512_setzero_ps());
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
     const char *x = t->x, *panel = t->w;
-    for (int k = 0; k < t->n; k++, x += sizeof(float), panel += 64) {
-        FOR_PANELS w[j] = _mm512_load_ps(panel + (size_t)j * t->w_stride_bytes);
-        FOR_TOKENS
-        {
-            __m512 value = _mm512_set1_ps(*(const float *)(x + (size_t)i * t->x_stride_bytes));
-            FOR_PANELS sum[i][j] = _mm512_fmadd_ps(value, w[j], sum[i][j]);
-        }
+    if (t->accumulate) {
+        FOR_SUMS(TILE_FETCH)
     }
-    tile_store(t, tokens, panels, sum);
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_TOKENS(TOKEN_F32)
+        x += 4;
+        panel += 64;
+    } while ((k += 1) < t->n);
+    FOR_SUMS(TILE_STORE)
 }
 TILE_KERNELS(tile_f32)
 
-static inline __m512 low_bf16(__m512i pairs)
+/* The even one of each pair of bf16 values as fp32, and the odd one. */
+static inline __m512 even_bf16(__m512i pairs)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
 }
 
-static inline __m512 high_bf16(__m512i pairs)
+static inline __m512 odd_bf16(__m512i pairs)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xFFFF0000u)));
 }
 
-/* Panels two by two: a pair's halves take two registers. */
+/* All even ones of a step, then all odd ones: so w0 … w3 hold one half of the pairs at a time. */
+#define EVEN(j) v##j = even_bf16(w##j);
+#define ODD(j) v##j = odd_bf16(w##j);
+#define MULTIPLY_BF16(sum, i, j) sum = _mm512_fmadd_ps(value, v##j, sum);
+#define TOKEN_EVEN(i)                                                                              \
+    if (i < tokens) {                                                                              \
+        __m512 value = even_bf16(TILE_X(i));                                                       \
+        FOR_PANELS_OF(i, MULTIPLY_BF16)                                                            \
+    }
+#define TOKEN_ODD(i)                                                                               \
+    if (i < tokens) {                                                                              \
+        __m512 value = odd_bf16(TILE_X(i));                                                        \
+        FOR_PANELS_OF(i, MULTIPLY_BF16)                                                            \
+    }
+
 TILE_FUNCTION tile_bf16(const tile *t, int tokens, int panels)
 {
-    __m512 sum[TILE_TOKENS][TILE_PANELS];
-    tile_load(t, tokens, panels, sum);
+    TILE_SUMS(__m512, _mm512_setzero_ps());
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
+    __m512 v0, v1, v2, v3;
     const char *x = t->x, *panel = t->w;
-    for (int k = 0; k < t->n; k += 2, x += 4, panel += 64)
-        FOR_PANELS
-        {
-            __m512i w = _mm512_load_si512(panel + (size_t)j * t->w_stride_bytes);
-            __m512 low = low_bf16(w), high = high_bf16(w);
-            FOR_TOKENS
-            {
-                __m512i pair =
-                    _mm512_set1_epi32(*(const int32_t *)(x + (size_t)i * t->x_stride_bytes));
-                sum[i][j] = _mm512_fmadd_ps(low_bf16(pair), low, sum[i][j]);
-                sum[i][j] = _mm512_fmadd_ps(high_bf16(pair), high, sum[i][j]);
-            }
-        }
-    tile_store(t, tokens, panels, sum);
+    if (t->accumulate) {
+        FOR_SUMS(TILE_FETCH)
+    }
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_PANELS(EVEN)
+        FOR_TOKENS(TOKEN_EVEN)
+        FOR_PANELS(ODD)
+        FOR_TOKENS(TOKEN_ODD)
+        x += 4;
+        panel += 64;
+    } while ((k += 2) < t->n);
+    FOR_SUMS(TILE_STORE)
 }
 TILE_KERNELS(tile_bf16)
 
 /* x's bytes are widened once for all panels of the tile. */
-TILE_FUNCTION tile_int8(const tile *t, int tokens, int panels)
+static inline void widen_row(const char *bytes, int n, int16_t *out)
+{
+    for (int k = 0; k < n; k += 32)
+        _mm512_store_si512(out + k,
+                           _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(bytes + k))));
+}
+
+#define MULTIPLY_INT16(sum, i, j) sum += (int_lanes)_mm512_madd_epi16(pair, w##j);
+#define TOKEN_INT16(i)                                                                             \
+    if (i < tokens) {                                                                              \
+        __m512i pair = _mm512_set1_epi32(*(const int32_t *)(x[i] + k));                            \
+        FOR_PANELS_OF(i, MULTIPLY_INT16)                                                           \
+    }
+
+TILE_FUNCTION tile_int16(const tile *t, int tokens, int panels)
 {
     alignas(64) int16_t x[TILE_TOKENS][KERNEL_GROUP_MAX];
-    __m512i sum[TILE_TOKENS][TILE_PANELS], w[TILE_PANELS];
-    FOR_TOKENS for (int k = 0; k < t->n; k += 32)
-    {
-        const char *bytes = t->x + (size_t)i * t->x_stride_bytes + k;
-        _mm512_store_si512(x[i] + k,
-                           _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)bytes)));
-    }
-    FOR_TOKENS FOR_PANELS sum[i][j] = _mm512_setzero_si512();
+    TILE_SUMS(int_lanes, {0});
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
     const char *panel = t->w;
-    for (int k = 0; k < t->n; k += 2, panel += 64) {
-        FOR_PANELS w[j] = _mm512_load_si512(panel + (size_t)j * t->w_stride_bytes);
-        FOR_TOKENS
-        {
-            __m512i pair = _mm512_set1_epi32(*(const int32_t *)(x[i] + k));
-            FOR_PANELS sum[i][j] = _mm512_add_epi32(sum[i][j], _mm512_madd_epi16(pair, w[j]));
-        }
-    }
-    tile_scale(t, tokens, panels, sum);
+    for (int i = 0; i < tokens; i++)
+        widen_row(t->x + (size_t)i * t->x_stride_bytes, t->n, x[i]);
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_TOKENS(TOKEN_INT16)
+        panel += 64;
+    } while ((k += 2) < t->n);
+    FOR_SUMS(TILE_SCALE)
 }
-TILE_KERNELS(tile_int8)
+TILE_KERNELS(tile_int16)
 
 void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_panels *w,
                          float *out, size_t out_stride, bool accumulate)
@@ -92,7 +125,7 @@ void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels 
 {
     (void)scratch;
     if (w->compute == SLANT_COMPUTE_INT8)
-        run_tiles(tile_int8_kernels, 1, 2 * KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
+        run_tiles(tile_int16_kernels, 1, 2 * KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
                   accumulate);
     else
         matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);

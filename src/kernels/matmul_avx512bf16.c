@@ -2,21 +2,29 @@
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
+#define MULTIPLY(sum, i, j) sum = _mm512_dpbf16_ps(sum, (__m512bh)pair, (__m512bh)w##j);
+#define TOKEN(i)                                                                                   \
+    if (i < tokens) {                                                                              \
+        __m512i pair = TILE_X(i);                                                                  \
+        FOR_PANELS_OF(i, MULTIPLY)                                                                 \
+    }
+
 TILE_FUNCTION tile_dpbf16(const tile *t, int tokens, int panels)
 {
-    __m512 sum[TILE_TOKENS][TILE_PANELS];
-    __m512i w[TILE_PANELS];
-    tile_load(t, tokens, panels, sum);
+    TILE_SUMS(__m512, _mm512_setzero_ps());
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
     const char *x = t->x, *panel = t->w;
-    for (int k = 0; k < t->n; k += 2, x += 4, panel += 64) {
-        FOR_PANELS w[j] = _mm512_load_si512(panel + (size_t)j * t->w_stride_bytes);
-        FOR_TOKENS
-        {
-            __m512i pair = _mm512_set1_epi32(*(const int32_t *)(x + (size_t)i * t->x_stride_bytes));
-            FOR_PANELS sum[i][j] = _mm512_dpbf16_ps(sum[i][j], (__m512bh)pair, (__m512bh)w[j]);
-        }
+    if (t->accumulate) {
+        FOR_SUMS(TILE_FETCH)
     }
-    tile_store(t, tokens, panels, sum);
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_TOKENS(TOKEN)
+        x += 4;
+        panel += 64;
+    } while ((k += 2) < t->n);
+    FOR_SUMS(TILE_STORE)
 }
 TILE_KERNELS(tile_dpbf16)
 

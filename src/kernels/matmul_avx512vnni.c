@@ -4,24 +4,29 @@
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
+#define START(sum, i, j)                                                                           \
+    sum = (int_lanes)_mm512_set1_epi32(-128 * t->x_sums[(size_t)(i)*t->x_groups]);
+#define MULTIPLY(sum, i, j) sum = (int_lanes)_mm512_dpbusd_epi32((__m512i)sum, w##j, four);
+#define TOKEN(i)                                                                                   \
+    if (i < tokens) {                                                                              \
+        __m512i four = TILE_X(i);                                                                  \
+        FOR_PANELS_OF(i, MULTIPLY)                                                                 \
+    }
+
 TILE_FUNCTION tile_vnni(const tile *t, int tokens, int panels)
 {
-    __m512i sum[TILE_TOKENS][TILE_PANELS], w[TILE_PANELS];
-    FOR_TOKENS
-    {
-        __m512i start = _mm512_set1_epi32(-128 * t->x_sums[i * t->x_groups]);
-        FOR_PANELS sum[i][j] = start;
-    }
+    TILE_SUMS(int_lanes, {0});
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
     const char *x = t->x, *panel = t->w;
-    for (int k = 0; k < t->n; k += 4, x += 4, panel += 64) {
-        FOR_PANELS w[j] = _mm512_load_si512(panel + (size_t)j * t->w_stride_bytes);
-        FOR_TOKENS
-        {
-            __m512i four = _mm512_set1_epi32(*(const int32_t *)(x + (size_t)i * t->x_stride_bytes));
-            FOR_PANELS sum[i][j] = _mm512_dpbusd_epi32(sum[i][j], w[j], four);
-        }
-    }
-    tile_scale(t, tokens, panels, sum);
+    FOR_SUMS(START)
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_TOKENS(TOKEN)
+        x += 4;
+        panel += 64;
+    } while ((k += 4) < t->n);
+    FOR_SUMS(TILE_SCALE)
 }
 TILE_KERNELS(tile_vnni)
 

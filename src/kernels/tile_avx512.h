@@ -51,9 +51,10 @@ typedef tile_kernel tile_kernels[TILE_TOKENS][TILE_PANELS];
     TILE_ROW(f, 3)                                                                                 \
     TILE_ROW(f, 4)                                                                                 \
     TILE_ROW(f, 5)                                                                                 \
-    TILE_ROW(f, 6) static const tile_kernels f##_kernels = {TILE_NAMES(f, 1), TILE_NAMES(f, 2),    \
-                                                            TILE_NAMES(f, 3), TILE_NAMES(f, 4),    \
-                                                            TILE_NAMES(f, 5), TILE_NAMES(f, 6)};
+    TILE_ROW(f, 6)                                                                                 \
+    static const tile_kernels f##_kernels = {                                                      \
+        TILE_NAMES(f, 1), TILE_NAMES(f, 2), TILE_NAMES(f, 3),                                      \
+        TILE_NAMES(f, 4), TILE_NAMES(f, 5), TILE_NAMES(f, 6)};
 
 /* Bytes per input of one token (x) and of one panel (w). */
 static inline void run_tiles(const tile_kernels kernels, int x_bytes, int w_bytes, const acts *x,
@@ -98,38 +99,58 @@ static inline void run_tiles(const tile_kernels kernels, int x_bytes, int w_byte
 }
 
 #define TILE_FUNCTION static inline __attribute__((always_inline)) void
-#define FOR_TOKENS _Pragma("GCC unroll 6") for (int i = 0; i < tokens; i++)
-#define FOR_PANELS _Pragma("GCC unroll 4") for (int j = 0; j < panels; j++)
 
-/* Sums of a tile in fp32 from out, or zero, and back. */
-TILE_FUNCTION tile_load(const tile *t, int tokens, int panels, __m512 sum[][TILE_PANELS])
-{
-    FOR_TOKENS FOR_PANELS sum[i][j] =
-        t->accumulate ? _mm512_loadu_ps(t->out + (size_t)i * t->out_stride + j * LANES)
-                      : _mm512_setzero_ps();
-}
+/* Sums of integers. They are not __m512i, which gcc takes for eight 64-bit lanes: it would keep
+ * both readings of every sum, and have too few registers. */
+typedef int32_t int_lanes __attribute__((vector_size(64)));
 
-TILE_FUNCTION tile_store(const tile *t, int tokens, int panels, __m512 sum[][TILE_PANELS])
-{
-    FOR_TOKENS FOR_PANELS _mm512_storeu_ps(t->out + (size_t)i * t->out_stride + j * LANES,
-                                           sum[i][j]);
-}
+/* gcc keeps arrays of registers in memory, so a tile's sums have names, s<token><panel>, and the
+ * loops over tokens and panels are macros. `tokens` and `panels` are constants wherever these
+ * stand, so that what a smaller tile lacks vanishes. */
+#define TILE_SUMS(type, zero)                                                                      \
+    type s00 = zero, s01 = s00, s02 = s00, s03 = s00, s10 = s00, s11 = s00, s12 = s00, s13 = s00;  \
+    type s20 = s00, s21 = s00, s22 = s00, s23 = s00, s30 = s00, s31 = s00, s32 = s00, s33 = s00;   \
+    type s40 = s00, s41 = s00, s42 = s00, s43 = s00, s50 = s00, s51 = s00, s52 = s00, s53 = s00
 
-/* out (+)= sums · weight scale · activation scale, for one INT8 group. */
-TILE_FUNCTION tile_scale(const tile *t, int tokens, int panels, __m512i sum[][TILE_PANELS])
+#define FOR_TOKENS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define FOR_PANELS(DO) DO(0) DO(1) DO(2) DO(3)
+/* DO(sum, token, panel) */
+#define FOR_PANELS_OF(i, DO)                                                                       \
+    if (i < tokens && 0 < panels)                                                                  \
+        DO(s##i##0, i, 0)                                                                          \
+    if (i < tokens && 1 < panels)                                                                  \
+        DO(s##i##1, i, 1)                                                                          \
+    if (i < tokens && 2 < panels)                                                                  \
+        DO(s##i##2, i, 2)                                                                          \
+    if (i < tokens && 3 < panels)                                                                  \
+    DO(s##i##3, i, 3)
+#define FOR_SUMS(DO)                                                                               \
+    FOR_PANELS_OF(0, DO)                                                                           \
+    FOR_PANELS_OF(1, DO)                                                                           \
+    FOR_PANELS_OF(2, DO) FOR_PANELS_OF(3, DO) FOR_PANELS_OF(4, DO) FOR_PANELS_OF(5, DO)
+
+/* w<panel>: the next 64 bytes of each panel. */
+#define TILE_LOAD_PANEL(j)                                                                         \
+    if (j < panels)                                                                                \
+        w##j = _mm512_load_si512(panel + (size_t)(j)*t->w_stride_bytes);
+
+/* The dword of token i at x, in all lanes. */
+#define TILE_X(i) _mm512_set1_epi32(*(const int32_t *)(x + (size_t)(i)*t->x_stride_bytes))
+
+/* Sums in fp32 from out, where it accumulates, and back. */
+#define TILE_OUT(i, j) (t->out + (size_t)(i)*t->out_stride + (j)*LANES)
+#define TILE_FETCH(sum, i, j) sum = _mm512_loadu_ps(TILE_OUT(i, j));
+#define TILE_STORE(sum, i, j) _mm512_storeu_ps(TILE_OUT(i, j), sum);
+
+/* out (+)= sum · weight scale · activation scale, for one INT8 group. */
+static inline void tile_scale(const tile *t, int_lanes sum, int i, int j)
 {
-    FOR_PANELS
-    {
-        __m512 w_scale = _mm512_loadu_ps(t->w_scales + (size_t)j * t->w_scale_stride);
-        FOR_TOKENS
-        {
-            float *out = t->out + (size_t)i * t->out_stride + j * LANES;
-            __m512 scale = _mm512_mul_ps(w_scale, _mm512_set1_ps(t->x_scales[i * t->x_groups]));
-            __m512 before = t->accumulate ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
-            __m512 product = _mm512_cvtepi32_ps(sum[i][j]);
-            _mm512_storeu_ps(out, _mm512_fmadd_ps(product, scale, before));
-        }
-    }
+    __m512 scale = _mm512_mul_ps(_mm512_loadu_ps(t->w_scales + (size_t)j * t->w_scale_stride),
+                                 _mm512_set1_ps(t->x_scales[(size_t)i * t->x_groups]));
+    __m512 before = t->accumulate ? _mm512_loadu_ps(TILE_OUT(i, j)) : _mm512_setzero_ps();
+    _mm512_storeu_ps(TILE_OUT(i, j),
+                     _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum), scale, before));
 }
+#define TILE_SCALE(sum, i, j) tile_scale(t, sum, i, j);
 
 #endif
