@@ -93,6 +93,46 @@ static int64_t metadata_int(const gguf *g, const char *key)
     return gguf_int(g, key, &value) ? value : -1;
 }
 
+/* A list that is there and was not given is of another kind, or did not fit into memory. */
+static slant_status check_list(const source *s, const char *key, bool is_read, size_t n,
+                               size_t expected, slant_error *err)
+{
+    if (!is_read && gguf_has(s->g, key))
+        return status_fail(err, SLANT_ERR_FORMAT,
+                           "%s: metadata %s could not be read: it is of another kind, or memory "
+                           "ran out",
+                           s->path, key);
+    if (is_read && n != expected)
+        return status_fail(err, SLANT_ERR_FORMAT,
+                           "%s: metadata %s: expected %zu entries, found %zu", s->path, key,
+                           expected, n);
+    return SLANT_OK;
+}
+
+static slant_status read_tokenizer_lists(const source *s, tokenizer_gguf *t, slant_error *err)
+{
+    static const char tokens[] = "tokenizer.ggml.tokens", types[] = "tokenizer.ggml.token_type",
+                      scores[] = "tokenizer.ggml.scores", merges[] = "tokenizer.ggml.merges";
+    size_t n_types = 0, n_scores = 0;
+    bool is_read = gguf_array_strings(s->g, tokens, &t->tokens, &t->token_bytes, &t->n_tokens);
+    slant_status status = check_list(s, tokens, is_read, t->n_tokens, t->n_tokens, err);
+    if (status == SLANT_OK && !is_read)
+        status = status_fail(err, SLANT_ERR_FORMAT, "%s: metadata %s is missing", s->path, tokens);
+    if (status == SLANT_OK) {
+        is_read = gguf_array_ints(s->g, types, &t->types, &n_types);
+        status = check_list(s, types, is_read, n_types, t->n_tokens, err);
+    }
+    if (status == SLANT_OK) {
+        is_read = gguf_array_floats(s->g, scores, &t->scores, &n_scores);
+        status = check_list(s, scores, is_read, n_scores, t->n_tokens, err);
+    }
+    if (status == SLANT_OK) {
+        is_read = gguf_array_strings(s->g, merges, &t->merges, &t->merge_bytes, &t->n_merges);
+        status = check_list(s, merges, is_read, t->n_merges, t->n_merges, err);
+    }
+    return status;
+}
+
 slant_status source_gguf_tokenizer(const source *s, tokenizer **out, slant_error *err)
 {
     const gguf *g = s->g;
@@ -103,21 +143,10 @@ slant_status source_gguf_tokenizer(const source *s, tokenizer **out, slant_error
                         .unknown_id = metadata_int(g, "tokenizer.ggml.unknown_token_id"),
                         .pad_id = metadata_int(g, "tokenizer.ggml.padding_token_id"),
                         .add_bos = (int)metadata_int(g, "tokenizer.ggml.add_bos_token")};
-    size_t n_types, n_scores;
     if (t.model == NULL)
         return SLANT_OK;
-    if (!gguf_array_strings(g, "tokenizer.ggml.tokens", &t.tokens, &t.token_bytes, &t.n_tokens))
-        return status_fail(err, SLANT_ERR_FORMAT, "%s: tokenizer.ggml.tokens is missing", s->path);
-    if (gguf_array_ints(g, "tokenizer.ggml.token_type", &t.types, &n_types) &&
-        n_types != t.n_tokens)
-        return status_fail(err, SLANT_ERR_FORMAT,
-                           "%s: tokenizer.ggml.token_type: expected %zu entries, found %zu",
-                           s->path, t.n_tokens, n_types);
-    if (gguf_array_floats(g, "tokenizer.ggml.scores", &t.scores, &n_scores) &&
-        n_scores != t.n_tokens)
-        return status_fail(err, SLANT_ERR_FORMAT,
-                           "%s: tokenizer.ggml.scores: expected %zu entries, found %zu", s->path,
-                           t.n_tokens, n_scores);
-    (void)gguf_array_strings(g, "tokenizer.ggml.merges", &t.merges, &t.merge_bytes, &t.n_merges);
+    slant_status status = read_tokenizer_lists(s, &t, err);
+    if (status != SLANT_OK)
+        return status;
     return tokenizer_open_gguf(&t, s->path, out, err);
 }

@@ -192,10 +192,13 @@ static inline tiny_set tiny_lora(void)
     return set;
 }
 
-/* Value i of the tensor of that name: fixed, and different for every name. */
+/* Value i of the tensor of that name: fixed, and different for every name, but for the "model."
+ * that some bases lack. */
 static inline float tiny_value(const char *name, size_t i)
 {
     uint32_t h = 2166136261u;
+    if (strncmp(name, "model.", 6) == 0)
+        name += 6;
     for (; *name != '\0'; name++)
         h = (h ^ (uint8_t)*name) * 16777619u;
     h = (h + (uint32_t)i) * 2654435761u;
