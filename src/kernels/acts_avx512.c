@@ -7,9 +7,12 @@
 
 #define GROUP_REGISTERS (KERNEL_GROUP_MAX / LANES)
 
-static void store_int8(const __m512 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
+/* v is rotated in place. */
+static void store_int8(__m512 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
 {
     __m512 largest = _mm512_setzero_ps();
+    for (int i = 0; i < n_registers; i += ROTATION_BLOCK / LANES)
+        rotate_block_avx512(v + i);
     for (int i = 0; i < n_registers; i++)
         largest = _mm512_max_ps(largest, _mm512_abs_ps(v[i]));
     float absmax = _mm512_reduce_max_ps(largest);
@@ -25,7 +28,7 @@ static void store_int8(const __m512 *v, int n_registers, int8_t *data, float *sc
 }
 
 /* The group of a row that starts at input `first`: v [n_registers], zeros beyond n_in. */
-static inline void store_group(const __m512 *v, int first, int n_registers, acts *out, int row)
+static inline void store_group(__m512 *v, int first, int n_registers, acts *out, int row)
 {
     size_t at = (size_t)row * out->stride + (size_t)first;
     if (out->compute == SLANT_COMPUTE_INT8) {

@@ -23,13 +23,16 @@ static void store_int8(const float *values, int n, int8_t *data, float *scale, i
     *sum = total;
 }
 
-/* The group of a row that starts at input `first`: values [n], n a multiple of 64. */
-static void store_group(const float *values, int first, int n, acts *out, int row)
+/* The group of a row that starts at input `first`: values [n], n a multiple of 64; may be changed.
+ */
+static void store_group(float *values, int first, int n, acts *out, int row)
 {
     size_t at = (size_t)row * out->stride + (size_t)first;
     if (out->compute == SLANT_COMPUTE_INT8) {
         int n_groups = kernel_n_groups(out->n_in), group = first / kernel_group(out->n_in);
         size_t g = (size_t)row * (size_t)n_groups + (size_t)group;
+        for (int i = 0; i < n; i += ROTATION_BLOCK)
+            rotate_block(values + i);
         store_int8(values, n, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
     } else if (out->compute == SLANT_COMPUTE_BF16) {
         uint16_t *data = (uint16_t *)out->data + at;

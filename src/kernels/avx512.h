@@ -41,7 +41,8 @@ static inline __m512i pair_bf16(__m512 low, __m512 high)
  * 0 below −104, infinity above 88.8, one result per input whatever the lane. */
 static inline __m512 exp_avx512(__m512 x)
 {
-    /* Beyond these the result is 0 or infinity anyway, and r would no longer be small. NaN stays. */
+    /* Beyond these the result is 0 or infinity anyway, and r would no longer be small. NaN stays.
+     */
     x = _mm512_max_ps(_mm512_set1_ps(-110.0f), _mm512_min_ps(_mm512_set1_ps(90.0f), x));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p0f)),
                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -55,6 +56,30 @@ static inline __m512 exp_avx512(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(p, n);
+}
+
+/* One stage of a transform inside a register: lanes of `upper` are a − b, the others a + b, where
+ * `partner` holds each lane's other one. */
+static inline __m512 butterfly(__m512 v, __m512 partner, __mmask16 upper)
+{
+    return _mm512_mask_sub_ps(_mm512_add_ps(v, partner), upper, partner, v);
+}
+
+/* rotate_block of four registers, in its order of strides: 32, 16 between registers, then 8 … 1. */
+static inline void rotate_block_avx512(__m512 v[4])
+{
+    __m512 a = _mm512_add_ps(v[0], v[2]), b = _mm512_add_ps(v[1], v[3]);
+    __m512 c = _mm512_sub_ps(v[0], v[2]), d = _mm512_sub_ps(v[1], v[3]);
+    v[0] = _mm512_add_ps(a, b);
+    v[1] = _mm512_sub_ps(a, b);
+    v[2] = _mm512_add_ps(c, d);
+    v[3] = _mm512_sub_ps(c, d);
+    for (int i = 0; i < 4; i++) {
+        v[i] = butterfly(v[i], _mm512_shuffle_f32x4(v[i], v[i], 0x4E), 0xFF00);
+        v[i] = butterfly(v[i], _mm512_shuffle_f32x4(v[i], v[i], 0xB1), 0xF0F0);
+        v[i] = butterfly(v[i], _mm512_permute_ps(v[i], 0x4E), 0xCCCC);
+        v[i] = butterfly(v[i], _mm512_permute_ps(v[i], 0xB1), 0xAAAA);
+    }
 }
 
 /* Transposes 16 registers of 16 dwords in place: row[i] lane j becomes row[j] lane i. */

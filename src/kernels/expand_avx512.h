@@ -64,26 +64,71 @@ static inline __m512i nf4_code_words(const float *code_map, float *code_max)
     return _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
 }
 
-/* 64 bytes of codes to two registers of int8 weights. A word holds four nibbles; each is looked up
- * where a shift brings it to the bottom (the table answers to the low five bits, its halves are
- * equal), multiplied by its output's ratio and rounded, all in 16 bits. */
-static inline void nf4_run_int8(const uint8_t *codes, __m512i table, __m512i ratio, __m512i flip,
-                                int8_t *out)
+/* A block of a panel as 16-bit integers. A word of codes holds the nibbles of inputs b, b + 4, b +
+ * 1, b + 5 (b 0 or 2, by the word's place in its dword), from the bottom; so register part of run j
+ * holds inputs 8 · j + b + 4 · (part & 1) + (part >> 1). */
+typedef struct nf4_words {
+    __m512i v[4][8]; /* [part][run] */
+} nf4_words;
+
+static inline void add_subtract(__m512i *a, __m512i *b)
+{
+    __m512i sum = _mm512_add_epi16(*a, *b);
+    *b = _mm512_sub_epi16(*a, *b);
+    *a = sum;
+}
+
+/* Looks a run's nibbles up where a shift brings them to the bottom (the table answers to the low
+ * five bits, its halves are equal), and takes the three stages of the rotation that lie inside a
+ * run. */
+static inline void nf4_load_run(nf4_words *words, int run, const uint8_t *codes, __m512i table)
+{
+    __m512i c = _mm512_loadu_si512(codes), w[4];
+    w[0] = _mm512_permutexvar_epi16(c, table);
+    w[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
+    w[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
+    w[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
+    add_subtract(&w[0], &w[1]);
+    add_subtract(&w[2], &w[3]);
+    add_subtract(&w[0], &w[2]);
+    add_subtract(&w[1], &w[3]);
+    for (int part = 0; part < 4; part++) { /* b and b + 2 are the words of one dword */
+        __m512i partner = _mm512_rol_epi32(w[part], 16);
+        words->v[part][run] = _mm512_mask_sub_epi16(_mm512_add_epi16(w[part], partner), 0xAAAAAAAAu,
+                                                    partner, w[part]);
+    }
+}
+
+/* The three stages across runs; gives each output's largest |sum|. */
+static inline __m512 nf4_rotate_runs(nf4_words *words)
+{
+    __m512i largest = _mm512_setzero_si512();
+    for (int part = 0; part < 4; part++) {
+        __m512i *v = words->v[part];
+        for (int stride = 1; stride < 8; stride *= 2)
+            for (int i = 0; i < 8; i++)
+                if (!(i & stride))
+                    add_subtract(&v[i], &v[i + stride]);
+        for (int i = 0; i < 8; i++)
+            largest = _mm512_max_epi16(largest, _mm512_abs_epi16(v[i]));
+    }
+    largest = _mm512_max_epi16(largest, _mm512_rol_epi32(largest, 16));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(largest, _mm512_set1_epi32(0xFFFF)));
+}
+
+/* Words to bytes by their output's ratio, in the panel's order. */
+static inline void nf4_store_block(const nf4_words *words, __m512i ratio, __m512i flip, int8_t *out)
 {
     const __mmask64 odd_bytes = 0xAAAAAAAAAAAAAAAAu;
-    __m512i c = _mm512_loadu_si512(codes);
-    __m512i w0 = _mm512_permutexvar_epi16(c, table);
-    __m512i w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
-    __m512i w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
-    __m512i w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
-    w0 = _mm512_mulhrs_epi16(w0, ratio);
-    w1 = _mm512_mulhrs_epi16(w1, ratio);
-    w2 = _mm512_slli_epi16(_mm512_mulhrs_epi16(w2, ratio), 8);
-    w3 = _mm512_slli_epi16(_mm512_mulhrs_epi16(w3, ratio), 8);
-    __m512i low = _mm512_mask_blend_epi8(odd_bytes, w0, w2);
-    __m512i high = _mm512_mask_blend_epi8(odd_bytes, w1, w3);
-    _mm512_store_si512(out, _mm512_xor_si512(low, flip));
-    _mm512_store_si512(out + 64, _mm512_xor_si512(high, flip));
+    for (int run = 0; run < 8; run++, out += 128) {
+        __m512i w[4];
+        for (int part = 0; part < 4; part++)
+            w[part] = _mm512_mulhrs_epi16(words->v[part][run], ratio);
+        __m512i low = _mm512_mask_blend_epi8(odd_bytes, w[0], _mm512_slli_epi16(w[2], 8));
+        __m512i high = _mm512_mask_blend_epi8(odd_bytes, w[1], _mm512_slli_epi16(w[3], 8));
+        _mm512_store_si512(out, _mm512_xor_si512(low, flip));
+        _mm512_store_si512(out + 64, _mm512_xor_si512(high, flip));
+    }
 }
 
 /* Blocks first_block … + n_blocks, one int8 group of a panel. */
@@ -91,21 +136,25 @@ static inline void nf4_group_int8(absmax_reader *reader, const uint8_t *codes, i
                                   int n_blocks, __m512i table, float code_max, __m512i flip,
                                   int8_t *out, float *scales)
 {
+    nf4_words words[KERNEL_GROUP_MAX / BLOCK];
     __m512 absmax[KERNEL_GROUP_MAX / BLOCK], largest = _mm512_setzero_ps();
+    const __m512 least = _mm512_set1_ps(NF4_CODE_ONE);
     for (int b = 0; b < n_blocks; b++) {
+        for (int run = 0; run < 8; run++)
+            nf4_load_run(&words[b], run, codes + b * BLOCK_CODES + run * 64, table);
+        __m512 sum = _mm512_max_ps(nf4_rotate_runs(&words[b]), least);
         absmax[b] = absmax_of(reader, first_block + b);
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(absmax[b]));
+        largest = _mm512_max_ps(largest, _mm512_mul_ps(sum, _mm512_abs_ps(absmax[b])));
     }
     __mmask16 some = _mm512_cmp_ps_mask(largest, _mm512_set1_ps(INT8_LEAST_ABSMAX), _CMP_GE_OQ);
     __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(NF4_RATIO_ONE), largest);
     for (int b = 0; b < n_blocks; b++) {
         __m512i ratio = _mm512_cvtps_epi32(_mm512_mul_ps(absmax[b], inverse));
         ratio = _mm512_mask_blend_epi16(0xAAAAAAAAu, ratio, _mm512_slli_epi32(ratio, 16));
-        for (int run = 0; run < BLOCK_CODES; run += 64)
-            nf4_run_int8(codes + b * BLOCK_CODES + run, table, ratio, flip,
-                         out + b * BLOCK * KERNEL_PANEL + 2 * run);
+        nf4_store_block(&words[b], ratio, flip, out + b * BLOCK * KERNEL_PANEL);
     }
-    _mm512_storeu_ps(scales, _mm512_mul_ps(largest, _mm512_set1_ps(code_max / 127.0f)));
+    const __m512 to_scale = _mm512_set1_ps(code_max / (127.0f * NF4_CODE_ONE * ROTATION_BLOCK));
+    _mm512_storeu_ps(scales, _mm512_mul_ps(largest, to_scale));
 }
 
 static inline void nf4_panel_int8(const kernel_weight *w, int panel, const input_range *r,
@@ -140,19 +189,26 @@ static inline void decode_panel(const kernel_weight *w, int panel, float *rows)
     }
 }
 
-/* values [n] to int8 with one scale, in place of the first n bytes of out. */
-static inline float row_group_int8(const float *values, int n, __m128i flip, int8_t *out)
+/* values [n], rotated in place, to int8 with one scale, over the first n bytes of out. */
+static inline float row_group_int8(float *values, int n, __m128i flip, int8_t *out)
 {
-    __m512 largest = _mm512_setzero_ps();
-    for (int i = 0; i < n; i += LANES)
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(values + i)));
+    __m512 largest = _mm512_setzero_ps(), v[ROTATION_BLOCK / LANES];
+    for (int i = 0; i < n; i += ROTATION_BLOCK) {
+        for (int j = 0; j < ROTATION_BLOCK / LANES; j++)
+            v[j] = _mm512_loadu_ps(values + i + j * LANES);
+        rotate_block_avx512(v);
+        for (int j = 0; j < ROTATION_BLOCK / LANES; j++) {
+            largest = _mm512_max_ps(largest, _mm512_abs_ps(v[j]));
+            _mm512_storeu_ps(values + i + j * LANES, v[j]);
+        }
+    }
     float absmax = _mm512_reduce_max_ps(largest);
     __m512 inverse = _mm512_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
     for (int i = 0; i < n; i += LANES) {
         __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + i), inverse));
         _mm_storeu_si128((__m128i *)(out + i), _mm_xor_si128(_mm512_cvtsepi32_epi8(q), flip));
     }
-    return absmax / 127.0f;
+    return absmax / 127.0f / ROTATION_BLOCK;
 }
 
 /* Lays 16 rows of n_dwords dwords, stride apart, into [n_dwords][16]. n_dwords % 16 == 0. */

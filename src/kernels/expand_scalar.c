@@ -6,6 +6,7 @@
 #include "quant/quant.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* Where input k of output o lies in a panel whose inputs come `side` at a time. */
 static size_t panel_index(int o, int k, int side)
@@ -42,32 +43,58 @@ static float largest_code(const float *code_map)
     return largest;
 }
 
+/* sums [64]: a block's values of output o, rotated, in integers. Gives the largest |sum|. */
+static int nf4_rotated_block(const kernel_weight *w, int panel, int o, int first, float code_max,
+                             int *sums)
+{
+    for (int k = 0; k < ROTATION_BLOCK; k++)
+        sums[k] =
+            (int)rintf(w->code_map[nf4_code(w, panel, o, first + k)] * (NF4_CODE_ONE / code_max));
+    for (int stride = 1; stride < ROTATION_BLOCK; stride *= 2)
+        for (int k = 0; k < ROTATION_BLOCK; k++)
+            if (!(k & stride)) {
+                int a = sums[k], b = sums[k + stride];
+                sums[k] = a + b;
+                sums[k + stride] = a - b;
+            }
+    int largest = 0;
+    for (int k = 0; k < ROTATION_BLOCK; k++)
+        largest = abs(sums[k]) > largest ? abs(sums[k]) : largest;
+    return largest;
+}
+
 /* One output's group of NF4 blocks in int8: see NF4_CODE_ONE. */
 static void nf4_group_int8(const kernel_weight *w, int panel, int o, int first, int n,
                            float code_max, int8_t *data, float *scale)
 {
-    float absmax = 0;
-    for (int k = first; k < first + n; k += 64)
-        absmax = fmaxf(absmax, fabsf(nf4_block_absmax(w, panel, o, k / 64)));
-    float inverse = absmax < INT8_LEAST_ABSMAX ? 0.0f : NF4_RATIO_ONE / absmax;
-    for (int k = first; k < first + n; k++) {
-        int ratio = (int)rintf(nf4_block_absmax(w, panel, o, k / 64) * inverse);
-        int code = (int)rintf(w->code_map[nf4_code(w, panel, o, k)] * (NF4_CODE_ONE / code_max));
-        data[panel_index(o, k - first, 4)] = (int8_t)((code * ratio + (1 << 14)) >> 15);
+    int sums[KERNEL_GROUP_MAX];
+    float largest = 0;
+    for (int k = 0; k < n; k += ROTATION_BLOCK) {
+        int sum = nf4_rotated_block(w, panel, o, first + k, code_max, sums + k);
+        float absmax = fabsf(nf4_block_absmax(w, panel, o, (first + k) / ROTATION_BLOCK));
+        largest = fmaxf(largest, fmaxf((float)sum, NF4_CODE_ONE) * absmax);
     }
-    *scale = absmax * (code_max / 127.0f);
+    float inverse = largest < INT8_LEAST_ABSMAX ? 0.0f : NF4_RATIO_ONE / largest;
+    for (int k = 0; k < n; k++) {
+        float absmax = nf4_block_absmax(w, panel, o, (first + k) / ROTATION_BLOCK);
+        int ratio = (int)rintf(absmax * inverse);
+        data[panel_index(o, k, 4)] = (int8_t)((sums[k] * ratio + (1 << 14)) >> 15);
+    }
+    *scale = largest * (code_max / (127.0f * NF4_CODE_ONE * ROTATION_BLOCK));
 }
 
-/* values [n]: one output's group. */
-static void row_group_int8(const float *values, int o, int n, int8_t *data, float *scale)
+/* values [n]: one output's group, which is rotated in place. */
+static void row_group_int8(float *values, int o, int n, int8_t *data, float *scale)
 {
     float absmax = 0;
+    for (int k = 0; k < n; k += ROTATION_BLOCK)
+        rotate_block(values + k);
     for (int k = 0; k < n; k++)
         absmax = fmaxf(absmax, fabsf(values[k]));
     float inverse = absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax;
     for (int k = 0; k < n; k++)
         data[panel_index(o, k, 4)] = (int8_t)rintf(values[k] * inverse);
-    *scale = absmax / 127.0f;
+    *scale = absmax / 127.0f / ROTATION_BLOCK;
 }
 
 static void store_float_row(const float *row, int o, int n, slant_compute compute, void *panel)
@@ -101,7 +128,7 @@ static void decode_output(const kernel_weight *w, int panel, int o, float *row)
 }
 
 static void expand_output_int8(const kernel_weight *w, int panel, int o, const input_range *r,
-                               const float *row, int8_t *data, float *scales)
+                               float *row, int8_t *data, float *scales)
 {
     bool is_nf4 = w->type == DTYPE_NF4;
     float code_max = is_nf4 ? largest_code(w->code_map) : 0.0f;
