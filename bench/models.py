@@ -88,7 +88,10 @@ def cache_dir():
     base = os.environ.get("SLANT_BENCH_CACHE")
     if base:
         return pathlib.Path(base)
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "slant-bench"
+    return (
+        pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+        / "slant-bench"
+    )
 
 
 def linear_parameters(config):
@@ -128,15 +131,23 @@ def hf_dir(shape):
         hidden, inter = config["hidden_size"], config["intermediate_size"]
         head_dim = config.get("head_dim") or hidden // config["num_attention_heads"]
         q, kv = config["num_attention_heads"] * head_dim, config["num_key_value_heads"] * head_dim
-        shapes = {"model.embed_tokens.weight": (config["vocab_size"], hidden),
-                  "model.norm.weight": (hidden,), "score.weight": (3, hidden)}
+        shapes = {
+            "model.embed_tokens.weight": (config["vocab_size"], hidden),
+            "model.norm.weight": (hidden,),
+            "score.weight": (3, hidden),
+        }
         for i in range(config["num_hidden_layers"]):
             for name, shape_ in (
-                    ("input_layernorm", (hidden,)), ("post_attention_layernorm", (hidden,)),
-                    ("self_attn.q_proj", (q, hidden)), ("self_attn.k_proj", (kv, hidden)),
-                    ("self_attn.v_proj", (kv, hidden)), ("self_attn.o_proj", (hidden, q)),
-                    ("mlp.gate_proj", (inter, hidden)), ("mlp.up_proj", (inter, hidden)),
-                    ("mlp.down_proj", (hidden, inter))):
+                ("input_layernorm", (hidden,)),
+                ("post_attention_layernorm", (hidden,)),
+                ("self_attn.q_proj", (q, hidden)),
+                ("self_attn.k_proj", (kv, hidden)),
+                ("self_attn.v_proj", (kv, hidden)),
+                ("self_attn.o_proj", (hidden, q)),
+                ("mlp.gate_proj", (inter, hidden)),
+                ("mlp.up_proj", (inter, hidden)),
+                ("mlp.down_proj", (hidden, inter)),
+            ):
                 shapes[f"model.layers.{i}.{name}.weight"] = shape_
         tensors = {}
         for name, shape_ in shapes.items():
@@ -148,13 +159,13 @@ def hf_dir(shape):
         save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
         (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         smollm2_reference.gguf_tokenizer(GGUFReader(smollm2_reference.gguf_path())).save(
-            str(path / "tokenizer.json"))
+            str(path / "tokenizer.json")
+        )
 
     return _made(cache_dir() / shape / "hf", make)
 
 
 def load_transformers(shape, dtype):
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(hf_dir(shape), dtype=dtype)
@@ -169,10 +180,14 @@ def nf4_dir(shape):
         from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
         quantisation = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16)
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
         model = AutoModelForSequenceClassification.from_pretrained(
-            hf_dir(shape), dtype=torch.bfloat16, quantization_config=quantisation, device_map="cpu")
+            hf_dir(shape), dtype=torch.bfloat16, quantization_config=quantisation, device_map="cpu"
+        )
         model.save_pretrained(path)
 
     return _made(cache_dir() / shape / "nf4", make)
@@ -194,16 +209,19 @@ def openvino_ir(shape, weights):
                 self.model = model
 
             def forward(self, input_ids, attention_mask, last):
-                hidden = self.model.model(input_ids=input_ids, attention_mask=attention_mask,
-                                          use_cache=False).last_hidden_state
+                hidden = self.model.model(
+                    input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+                ).last_hidden_state
                 rows = hidden[torch.arange(hidden.shape[0]), last]
                 return self.model.score(rows)
 
         path.mkdir()
         model = Pooled(load_transformers(shape, torch.float32))
-        example = {"input_ids": torch.ones(2, 8, dtype=torch.int64),
-                   "attention_mask": torch.ones(2, 8, dtype=torch.int64),
-                   "last": torch.full((2,), 7, dtype=torch.int64)}
+        example = {
+            "input_ids": torch.ones(2, 8, dtype=torch.int64),
+            "attention_mask": torch.ones(2, 8, dtype=torch.int64),
+            "last": torch.full((2,), 7, dtype=torch.int64),
+        }
         converted = ov.convert_model(model, example_input=example)
         for port in converted.inputs:
             port.get_node().set_partial_shape(ov.PartialShape([-1] * len(port.partial_shape)))
@@ -211,8 +229,9 @@ def openvino_ir(shape, weights):
         if weights == "int8":
             converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
         elif weights == "int4":
-            converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT4_SYM,
-                                              group_size=64, ratio=1.0)
+            converted = nncf.compress_weights(
+                converted, mode=nncf.CompressWeightsMode.INT4_SYM, group_size=64, ratio=1.0
+            )
         ov.save_model(converted, path / "model.xml", compress_to_fp16=weights == "bf16")
 
     return _made(cache_dir() / shape / f"openvino-{weights}", make) / "model.xml"
@@ -228,10 +247,17 @@ def gguf_file(shape, kind):
         import torch
         from safetensors import safe_open
 
-        names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-                 "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-                 "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
-                 "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+        names = {
+            "self_attn.q_proj": "attn_q",
+            "self_attn.k_proj": "attn_k",
+            "self_attn.v_proj": "attn_v",
+            "self_attn.o_proj": "attn_output",
+            "mlp.gate_proj": "ffn_gate",
+            "mlp.up_proj": "ffn_up",
+            "mlp.down_proj": "ffn_down",
+            "input_layernorm": "attn_norm",
+            "post_attention_layernorm": "ffn_norm",
+        }
         writer = gguf.GGUFWriter(path, "llama")
         head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         writer.add_context_length(config["max_position_embeddings"])
@@ -261,7 +287,9 @@ def gguf_file(shape, kind):
                 if values.ndim == 1:
                     writer.add_tensor(target, values.astype(np.float32))
                 else:
-                    wanted = gguf.GGMLQuantizationType.Q8_0 if "token_embd" in target else block_type
+                    wanted = (
+                        gguf.GGMLQuantizationType.Q8_0 if "token_embd" in target else block_type
+                    )
                     writer.add_tensor(target, gguf.quantize(values, wanted), raw_dtype=wanted)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

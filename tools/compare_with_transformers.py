@@ -23,7 +23,9 @@ import tempfile
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--base", required=True, type=pathlib.Path)
     parser.add_argument("--adapter", type=pathlib.Path)
     parser.add_argument("--texts", required=True, type=pathlib.Path)
@@ -76,13 +78,15 @@ def load_reference(args):
         model = AutoModelForSequenceClassification.from_config(config)
         missing = model.load_state_dict(
             {n: t for n, t in expand_checkpoint(stored).items() if n != "lm_head.weight"},
-            strict=False)
+            strict=False,
+        )
         if [n for n in missing.missing_keys if n != "score.weight"] or missing.unexpected_keys:
             raise SystemExit(f"{args.base}: {missing}")
         model = model.float()
     else:
         model = AutoModelForSequenceClassification.from_pretrained(
-            args.base, config=config, dtype=torch.float32)
+            args.base, config=config, dtype=torch.float32
+        )
         if args.load_in_4bit:
             for name, module in model.named_modules():
                 if name.endswith(LINEARS):
@@ -101,8 +105,8 @@ def cut(ids, prefix, max_length, truncation):
     if truncation == "head":
         return ids[:max_length]
     if truncation == "tail":
-        return ids[:prefix] + ids[len(ids) - (max_length - prefix):]
-    return ids[:(max_length + 1) // 2] + ids[len(ids) - max_length // 2:]
+        return ids[:prefix] + ids[len(ids) - (max_length - prefix) :]
+    return ids[: (max_length + 1) // 2] + ids[len(ids) - max_length // 2 :]
 
 
 def reference_answers(args, texts):
@@ -132,8 +136,19 @@ def reference_answers(args, texts):
 
 
 def slant_answers(args, texts):
-    command = [args.slant, "classify", "--model", str(args.base), "--format", "jsonl", "--raw",
-               "--compute", args.compute, "--truncation", args.truncation if args.max_length else "none"]
+    command = [
+        args.slant,
+        "classify",
+        "--model",
+        str(args.base),
+        "--format",
+        "jsonl",
+        "--raw",
+        "--compute",
+        args.compute,
+        "--truncation",
+        args.truncation if args.max_length else "none",
+    ]
     if args.adapter:
         command += ["--adapter", str(args.adapter)]
     if args.max_length:
@@ -149,7 +164,9 @@ def slant_answers(args, texts):
         done = subprocess.run(command + [file.name], stdout=subprocess.PIPE, text=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode not in (0, 3) or len(rows) != len(texts):
-        raise SystemExit(f"slant answered {len(rows)} of {len(texts)} articles (status {done.returncode})")
+        raise SystemExit(
+            f"slant answered {len(rows)} of {len(texts)} articles (status {done.returncode})"
+        )
     return rows
 
 
@@ -168,7 +185,8 @@ def report(reference, answers, args):
         ranked = sorted(wanted["scores"], reverse=True)
         margin = ranked[0] - ranked[1] if len(ranked) > 1 else 0
         same = max(range(len(scores)), key=scores.__getitem__) == max(
-            range(len(scores)), key=wanted["scores"].__getitem__)
+            range(len(scores)), key=wanted["scores"].__getitem__
+        )
         note = "" if same else "  another label"
         if not same and margin > args.margin:
             wrong += 1
@@ -180,8 +198,11 @@ def report(reference, answers, args):
         print(f"{i:8d} {wanted['tokens']:7d} {columns[0]:>28} {columns[1]:>28} {error:9.2e}{note}")
     mean, worst = sum(errors) / len(errors), max(errors)
     ok = mean <= args.mean and worst <= args.worst and wrong == 0
-    print(f"\n{len(errors)} articles: mean error {mean:.2e} (at most {args.mean:g}), worst {worst:.2e} "
-          f"(at most {args.worst:g}), {wrong} wrong: {'within' if ok else 'OUT OF'} tolerance")
+    print(
+        f"\n{len(errors)} articles: mean error {mean:.2e} (at most {args.mean:g}), "
+        f"worst {worst:.2e} (at most {args.worst:g}), {wrong} wrong: "
+        f"{'within' if ok else 'OUT OF'} tolerance"
+    )
     return ok
 
 

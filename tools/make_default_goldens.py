@@ -44,18 +44,39 @@ def main(adapter, articles_path, ids_path):
         for mine, theirs in zip(logits, given.get("logits", logits)):
             worst = max(worst, abs(mine - theirs))
         assert given.get("tokens", len(ids)) == len(ids), article["id"]
-        expected.append({"id": article["id"], "label": int(article["label"]), "tokens": len(ids),
-                         "tokens_read": len(read), "logits": logits, "scores": scores})
+        expected.append(
+            {
+                "id": article["id"],
+                "label": int(article["label"]),
+                "tokens": len(ids),
+                "tokens_read": len(read),
+                "logits": logits,
+                "scores": scores,
+            }
+        )
     print(f"{len(expected)} articles; logits differ from the given ones by at most {worst:.2e}")
     if worst > 1e-3:
         raise SystemExit("that is more than rounding: the reference has moved")
     OUT.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps({"id": a["id"], "text": a["text"]}, ensure_ascii=False) + "\n"
-                    for a in articles).encode()
-    subprocess.run(["zstd", "-19", "-q", "-f", f"--stream-size={len(lines)}",
-                    "-o", OUT / "articles.jsonl.zst"], input=lines, check=True)
+    lines = "".join(
+        json.dumps({"id": a["id"], "text": a["text"]}, ensure_ascii=False) + "\n" for a in articles
+    ).encode()
+    subprocess.run(
+        [
+            "zstd",
+            "-19",
+            "-q",
+            "-f",
+            f"--stream-size={len(lines)}",
+            "-o",
+            OUT / "articles.jsonl.zst",
+        ],
+        input=lines,
+        check=True,
+    )
     (OUT / "expected.json").write_text(
-        "[\n" + ",\n".join(json.dumps(row) for row in expected) + "\n]\n")
+        "[\n" + ",\n".join(json.dumps(row) for row in expected) + "\n]\n"
+    )
 
 
 if __name__ == "__main__":

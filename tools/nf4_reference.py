@@ -4,8 +4,15 @@ bitsandbytes' own linear layer repacks its weights in place on some CPUs at the 
 and rounds to bfloat16 on the way; expanding first and running plain fp32 layers is the reference.
 """
 
-LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-           "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+LINEARS = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
 
 
 def expand(codes, state):
@@ -34,14 +41,17 @@ def nf4_round(weight):
     """Quantises to NF4 with double quantisation, as loading in 4 bit does, and expands again."""
     import bitsandbytes.functional as bnb
 
-    return expand(*bnb.quantize_4bit(weight.float(), blocksize=64, quant_type="nf4",
-                                     compress_statistics=True))
+    return expand(
+        *bnb.quantize_4bit(weight.float(), blocksize=64, quant_type="nf4", compress_statistics=True)
+    )
 
 
 def round_linears(tensors):
     """nf4_round on the seven linear weights of each layer, everything else as it is."""
-    return {name: nf4_round(tensor) if name.endswith(tuple(m + ".weight" for m in LINEARS)) else tensor
-            for name, tensor in tensors.items()}
+    return {
+        name: nf4_round(tensor) if name.endswith(tuple(m + ".weight" for m in LINEARS)) else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def expand_checkpoint(tensors):
@@ -51,12 +61,16 @@ def expand_checkpoint(tensors):
     suffix = ".weight.quant_state.bitsandbytes__nf4"
     quantised = [name.removesuffix(suffix) for name in tensors if name.endswith(suffix)]
     parts = {module + ".weight" for module in quantised}
-    expanded = {name: tensor for name, tensor in tensors.items()
-                if name not in parts and name.split(".weight.")[0] + ".weight" not in parts}
+    expanded = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name not in parts and name.split(".weight.")[0] + ".weight" not in parts
+    }
     for module in quantised:
         prefix = module + ".weight."
         state = bnb.QuantState.from_dict(
             {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
-            device="cpu")
+            device="cpu",
+        )
         expanded[module + ".weight"] = expand(tensors[module + ".weight"], state)
     return expanded

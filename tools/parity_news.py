@@ -22,11 +22,18 @@ import smollm2_reference as reference
 from make_default_goldens import read_articles
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TOLERANCES = {"fp32": (1e-4, 1e-4), "bf16": (0.01, 0.03), "int8": (0.01, 0.03), "auto": (0.01, 0.03)}
+TOLERANCES = {
+    "fp32": (1e-4, 1e-4),
+    "bf16": (0.01, 0.03),
+    "int8": (0.01, 0.03),
+    "auto": (0.01, 0.03),
+}
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("articles_file")
     parser.add_argument("split")
     parser.add_argument("--articles", type=int, default=500)
@@ -61,7 +68,16 @@ def slant_answers(args, compute, articles):
         for article in articles:
             file.write(json.dumps({"id": article["id"], "text": article["text"]}) + "\n")
         file.flush()
-        command = [args.slant, "classify", "--format", "jsonl", "--raw", "--compute", compute, file.name]
+        command = [
+            args.slant,
+            "classify",
+            "--format",
+            "jsonl",
+            "--raw",
+            "--compute",
+            compute,
+            file.name,
+        ]
         if args.threads:
             command += ["--threads", str(args.threads)]
         lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -88,16 +104,20 @@ def compare(compute, wanted, got, articles):
         tokens += row["tokens"] != reference_row["tokens"]
     mean, worst = sum(errors) / len(errors), max(errors)
     ordered = sorted(errors)
-    print(f"{compute:5} mean {mean:.2e}  p99 {ordered[len(ordered) * 99 // 100]:.2e}  worst {worst:.2e}  "
-          f"same label {agree}/{len(errors)}  differing where sure {wrong}  other token counts {tokens}  "
-          f"accuracy {right / len(errors):.4f}")
+    print(
+        f"{compute:5} mean {mean:.2e}  p99 {ordered[len(ordered) * 99 // 100]:.2e}  "
+        f"worst {worst:.2e}  same label {agree}/{len(errors)}  differing where sure {wrong}  "
+        f"other token counts {tokens}  accuracy {right / len(errors):.4f}"
+    )
     limits = TOLERANCES[compute]
     return mean <= limits[0] and worst <= limits[1] and wrong == 0 and tokens == 0
 
 
 def main():
     args = parse()
-    ids = [line.split("\t")[0] for line in open(args.split).read().splitlines()[1:args.articles + 1]]
+    ids = [
+        line.split("\t")[0] for line in open(args.split).read().splitlines()[1 : args.articles + 1]
+    ]
     articles = read_articles(args.articles_file, ids)
     wanted = reference_answers(args, articles)
     right = sum(largest(w["scores"]) == int(a["label"]) for w, a in zip(wanted, articles))

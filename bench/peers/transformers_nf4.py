@@ -17,8 +17,10 @@ class Peer:
         from transformers import AutoModelForSequenceClassification
 
         torch.set_num_threads(args.threads)
-        self.version = (f"transformers {transformers.__version__}, "
-                        f"bitsandbytes {bitsandbytes.__version__}, NF4 double quantisation")
+        self.version = (
+            f"transformers {transformers.__version__}, "
+            f"bitsandbytes {bitsandbytes.__version__}, NF4 double quantisation"
+        )
         path = models.nf4_dir(args.shape)
         self.model = AutoModelForSequenceClassification.from_pretrained(path, device_map="cpu")
         self.model.eval().requires_grad_(False)
@@ -28,8 +30,9 @@ class Peer:
     def run(self, articles):
         ids, mask, _ = common.pad(articles, self.pad_id)
         alike = all(all(row) for row in mask)
-        return self.model(input_ids=torch.tensor(ids),
-                          attention_mask=None if alike else torch.tensor(mask)).logits
+        return self.model(
+            input_ids=torch.tensor(ids), attention_mask=None if alike else torch.tensor(mask)
+        ).logits
 
 
 if __name__ == "__main__":
