@@ -6,12 +6,12 @@ Hugging Face tokenizers makes of a set of awkward texts with each.
     tools/make_tokenizer_goldens.py
 
 tokenizer_texts.json   the texts
-tokenizer_KIND.json    a tokenizer.json with a vocabulary of some hundred tokens, trained here on the
-                       sentences below, in the pipeline of the real models of that kind
-tokenizer_KIND.ids.json  one entry a text: {"ids", "offsets"}; offsets are the bytes of each id in the
-                       text, flattened; "plain" holds the ids without the template's special tokens
-                       and with special tokens in the text taken as text
-tokenizer_spm.gguf.json  tokens, scores and types of a SentencePiece vocabulary, as a GGUF holds them
+tokenizer_KIND.json    a tokenizer.json with a vocabulary of some hundred tokens, trained here on
+                       the sentences below, in the pipeline of the real models of that kind
+tokenizer_KIND.ids.json  one entry a text: {"ids", "offsets"}; offsets are the bytes of each id in
+                       the text, flattened; "plain" holds the ids without the template's special
+                       tokens and with special tokens in the text taken as text
+tokenizer_spm.gguf.json  tokens, scores and types of a SentencePiece vocabulary, as in a GGUF
 """
 import json
 import pathlib
@@ -28,8 +28,8 @@ TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo
           r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
           r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 # Known to no one: goes through PCRE2.
-OWN = (r"\p{Lu}\p{Ll}+|[\p{L}\p{M}]+(?=['’])|['’]\p{L}{1,2}\b|[\p{L}\p{M}]+|\d{1,2}|[^\s\w]++\s?"
-       r"|\s+(?!\S)|\s").replace(r"\b", "")
+OWN = (r"\p{Lu}\p{Ll}+|[\p{L}\p{M}]+(?=['’])|['’]\p{L}{1,2}|[\p{L}\p{M}]+|\d{1,2}"
+       r"|[^\s\w]++\s?|\s+(?!\S)|\s")
 # SmolLM2 has no tokens for these bytes.
 ABSENT = bytes.fromhex("04 06 13 14 16 1d c0 c1 f1 f2 f5 f6 f7 f8 f9 fa fb fc fd fe ff")
 
@@ -47,30 +47,42 @@ SENTENCES = [
     "Президент сказал, что реформа начнётся весной.",
     "Οι πολίτες ψήφισαν την Κυριακή.",
     "新しい法律は来年から施行される。", "议会星期二通过了这项法案。",
-    "대통령은 새로운 정책을 발표했다.", "حكومة جديدة تعلن عن خطة اقتصادية.",
-    "नई सरकार ने बजट पेश किया।", "The cat \U0001F408 and the flag \U0001F1EB\U0001F1F7 — done.",
+    "대통령은 새로운 정책을 발표했다.",
+    "حكومة جديدة تعلن عن خطة اقتصادية.",
+    "नई सरकार ने बजट पेश किया।",
+    "The cat \U0001F408 and the flag \U0001F1EB\U0001F1F7 — done.",
     "def classify(text):\n    return model(text)\n\n\tx += 1\r\n",
 ]
 
 TEXTS = [
-    "", " ", "  ", "   ", "\n", "\r\n", "\n\n \n", " \n", "\t", "a", " a", "a ", "  a  ", "a  b", "a   b",
-    "The senator said that it's not.", "the senator's bill", "THE SENATOR'S BILL", "We'LL, they'Re, I'M",
-    "it\u2019s", "x'\u017ft y'\u017f", "'s 's's", " 't", "''s", "'x", "can't've",
-    "1", "12", "123", "1234", "12345678", "3.14", "1,250 ballots", "a1b22c333", " 7", "\u00b2\u00b3\u00bc", "\u2167",
-    "\u0663\u0664\u0665", "\U00011de0\U00016ff4",
-    "!!!", "!!!\n\n", " !!!\n", "...", "a.b", "http://a.b/c?d=e#f", "foo_bar-baz", "a/b//c/\n", "()[]{}<>",
-    "CamelCaseWord", "ABCdef", "aBC", "\u01c5x", "\u02b0ABC", "A\u0301b\u0301", "e\u0301 caf\u00e9 cafe\u0301", "\u0301", "\u0301a", " \u0301",
-    "d\u00e9clar\u00e9 l'\u00e9conomie", "Gr\u00f6\u00dfe", "\u1e9b\u0323", "\uac00\u1100\u1161\u11a8", "\u0344", "q\u0307\u0323", "\ufb01\u2460\uff21",
-    "\u0130stanbul \u0130", "\u041f\u0440\u0435\u0437\u0438\u0434\u0435\u043d\u0442", "\u039f\u03b9 \u03c0\u03bf\u03bb\u03af\u03c4\u03b5\u03c2", "\u65b0\u3057\u3044\u6cd5\u5f8b", "\ub300\ud1b5\ub839", "\u062d\u0643\u0648\u0645\u0629", "\u0928\u0908 \u0938\u0930\u0915\u093e\u0930",
-    "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22", "\U0001F468\u200d\U0001F469\u200d\U0001F467", "\U0001F1EB\U0001F1F7", "\u2764\ufe0f", "\U0001D518\U0001D52B", "\U00020000\U0002A6DF",
-    "\x00", "a\x00b", "\x04\x06\x13", "a\x14b\x16 c\x1dd", "\x1c\x1f", "\x7f", "\x85", "\u00a0x", "x\u00a0 y", "\u2003\u3000", "\u200b\ufeff",
-    "\u180ex", "\ue000\U0010ffff", "\u0378\U000e0001", "\ud7ff\ue000", "\u2028a\u2029",
-    "<s>", "</s>", "Hello<|eot_id|>x", " <|eot_id|> ", "<|begin_of_text|>", "<|im_start|>user\n", "<|im_", "<|eot_id",
-    "<|eot_id|><|eot_id|>", "  [left]  x", "x [right]  y", "[word]", " [word] ", "a[word]b", "_[word]", "\u00e9[word]", "[word][word]",
-    "[Normal]", "[NORMAL] x", "x[normal]y", "  [left][right]  [left]", "<unk>", "\u2581", "\u2581\u2581a", "a \u2581b", "x\u2581",
-    "<0x41>", "qzzqa xxaxbxx", "unreachable", " unreachable", "zyzzyva \u0416\u0416\u0416 qqq", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "the the the the", "thethethethethethethethethethethethethethethethethethethethe",
-    "\t\tif x:\r\n\t\t\treturn 1\r\n", "-----\n=====\n", "\u2014\u2014 \u00ab\u00bb \u2026",
+    "", " ", "  ", "   ", "\n", "\r\n", "\n\n \n", " \n", "\t", "a", " a", "a ", "  a  ", "a  b",
+    "a   b", "The senator said that it's not.", "the senator's bill", "THE SENATOR'S BILL",
+    "We'LL, they'Re, I'M", "it\u2019s", "x'\u017ft y'\u017f", "'s 's's", " 't", "''s", "'x",
+    "can't've", "1", "12", "123", "1234", "12345678", "3.14", "1,250 ballots", "a1b22c333", " 7",
+    "\xb2\xb3\xbc", "\u2167", "\u0663\u0664\u0665", "\U00011de0\U00016ff4", "!!!", "!!!\n\n",
+    " !!!\n", "...", "a.b", "http://a.b/c?d=e#f", "foo_bar-baz", "a/b//c/\n", "()[]{}<>",
+    "CamelCaseWord", "ABCdef", "aBC", "\u01c5x", "\u02b0ABC", "A\u0301b\u0301",
+    "e\u0301 caf\xe9 cafe\u0301", "\u0301", "\u0301a", " \u0301", "d\xe9clar\xe9 l'\xe9conomie",
+    "Gr\xf6\xdfe", "\u1e9b\u0323", "\uac00\u1100\u1161\u11a8", "\u0344", "q\u0307\u0323",
+    "\ufb01\u2460\uff21", "\u0130stanbul \u0130",
+    "\u041f\u0440\u0435\u0437\u0438\u0434\u0435\u043d\u0442",
+    "\u039f\u03b9 \u03c0\u03bf\u03bb\u03af\u03c4\u03b5\u03c2", "\u65b0\u3057\u3044\u6cd5\u5f8b",
+    "\ub300\ud1b5\ub839", "\u062d\u0643\u0648\u0645\u0629",
+    "\u0928\u0908 \u0938\u0930\u0915\u093e\u0930", "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1eb\U0001f1f7", "\u2764\ufe0f",
+    "\U0001d518\U0001d52b", "\U00020000\U0002a6df", "\x00", "a\x00b", "\x04\x06\x13",
+    "a\x14b\x16 c\x1dd", "\x1c\x1f", "\x7f", "\x85", "\xa0x", "x\xa0 y", "\u2003\u3000",
+    "\u200b\ufeff", "\u180ex", "\ue000\U0010ffff", "\u0378\U000e0001", "\ud7ff\ue000",
+    "\u2028a\u2029", "<s>", "</s>", "Hello<|eot_id|>x", " <|eot_id|> ", "<|begin_of_text|>",
+    "<|im_start|>user\n", "<|im_", "<|eot_id", "<|eot_id|><|eot_id|>", "  [left]  x",
+    "x [right]  y", "[word]", " [word] ", "a[word]b", "_[word]", "\xe9[word]", "[word][word]",
+    "[Normal]", "[NORMAL] x", "x[normal]y", "  [left][right]  [left]", "<unk>", "\u2581",
+    "\u2581\u2581a", "a \u2581b", "x\u2581", "<0x41>", "qzzqa xxaxbxx",
+    "a\xb2 !\xb2!a A!x! \n\n1.1'\xe9\u0301 \xb2\xb2 \u0301a a!", "unreachable", " unreachable",
+    "zyzzyva \u0416\u0416\u0416 qqq",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "the the the the",
+    "thethethethethethethethethethethethethethethethethethethethe",
+    "\t\tif x:\r\n\t\t\treturn 1\r\n", "-----\n=====\n", "\u2014\u2014 \xab\xbb \u2026",
 ]
 
 
@@ -114,8 +126,8 @@ def add(spec, content, **flags):
     vocab = spec["model"]["vocab"]
     known = {t["content"] for t in spec["added_tokens"]} | set(vocab)
     new = max([len(vocab) - 1] + [t["id"] for t in spec["added_tokens"]]) + 1
-    token = {"id": vocab.get(content, new), "content": content, "single_word": False, "lstrip": False,
-             "rstrip": False, "normalized": False, "special": True}
+    token = {"id": vocab.get(content, new), "content": content, "single_word": False,
+             "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     token.update(flags)
     spec["added_tokens"].append(token)
     assert content not in known or content in vocab
@@ -174,6 +186,18 @@ def byte_alphabet():
     return own + rest, [chr(b) for b in own] + [chr(256 + i) for i in range(len(rest))]
 
 
+def pairs():
+    """A pattern of PCRE2's, and a merge for every pair of some bytes, so that each split shows."""
+    spec = byte_level(split(r"\w+|[^\w\s\p{S}]+|(?i:a)(?=!)|\S|\s\s"), size=0)
+    alphabet = {b: c for b, c in zip(*byte_alphabet())}
+    some = [alphabet[b] for b in "aAx1!.' \n\u00b2\u0301\u00e9".encode()]
+    for left in dict.fromkeys(some):
+        for right in dict.fromkeys(some):
+            spec["model"]["vocab"][left + right] = len(spec["model"]["vocab"])
+            spec["model"]["merges"].append([left, right])
+    return spec
+
+
 def qwen2():
     spec = byte_level(split(QWEN2))
     spec["normalizer"] = {"type": "NFC"}
@@ -198,7 +222,8 @@ def mistral(prepend):
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
     tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
-    spec = train(tokenizer, 700, [], ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)])
+    fallback = ["<0x%02X>" % b for b in range(256)]
+    spec = train(tokenizer, 700, [], ["<unk>", "<s>", "</s>"] + fallback)
     if prepend:
         spec["normalizer"] = {"type": "Sequence", "normalizers": [
             {"type": "Prepend", "prepend": "\u2581"},
@@ -240,8 +265,7 @@ def words():
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=False),
         pre_tokenizers.Whitespace(),
-        pre_tokenizers.Split(Regex(r"[aeiou]"), "contiguous", invert=True),
-        pre_tokenizers.Split(Regex(r"x*"), "merged_with_previous")])
+        pre_tokenizers.Split(Regex(r"[aeiou]"), "contiguous", invert=True)])
     spec = train(tokenizer, 300, [], ["<unk>"])
     return spec
 
@@ -295,7 +319,8 @@ def main():
     spm_spec, gguf = spm()
     kinds = {"gpt2": gpt2(), "gpt2_prefix": gpt2_prefix(), "llama3": llama3(), "smollm2": smollm2(),
              "qwen2": qwen2(), "tekken": tekken(), "mistral_prepend": mistral(True),
-             "mistral_metaspace": mistral(False), "odd": odd(), "words": words(), "spm": spm_spec}
+             "mistral_metaspace": mistral(False), "odd": odd(), "words": words(),
+             "pairs": pairs(), "spm": spm_spec}
     for kind, spec in kinds.items():
         spec.pop("decoder", None)
         write(f"tokenizer_{kind}.json", spec)

@@ -32,10 +32,10 @@ struct pattern_scratch {
     "\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}"                 \
     "\\x{2060}-\\x{2FFF}\\x{3001}-\\x{D7FF}\\x{E000}-\\x{10FFFF}"
 /* What Oniguruma's \w has beside letters, marks, Nd, Nl and Pc: circled letters, which are
- * alphabetic, and six Latin-1 numbers. */
-#define WORD_EXTRAS                                                                                \
-    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"           \
-    "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
+ * alphabetic; and outside of classes, six Latin-1 numbers. */
+#define WORD_SYMBOLS                                                                               \
+    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#define WORD_NUMBERS "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 
 /* A pattern on its way from one syntax to the other. */
 typedef struct translation {
@@ -165,7 +165,7 @@ static bool translate_escape(translation *t, bool in_class)
         return put_set(t, in_class, c == 'W', "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}",
                        UNICODE_LETTER | UNICODE_MARK | UNICODE_BIT(ND) | UNICODE_BIT(NL) |
                            UNICODE_BIT(PC),
-                       WORD_EXTRAS);
+                       in_class ? WORD_SYMBOLS : WORD_SYMBOLS WORD_NUMBERS);
     case 'p':
     case 'P':
         return translate_property(t, in_class, c == 'P');

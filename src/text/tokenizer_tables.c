@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* More steps, template ids or probes than any real tokenizer has mean a damaged blob. */
+/* More steps or template ids than any real tokenizer has mean a damaged blob. */
 #define MAX_STEPS 256u
 #define MAX_TEMPLATE 4096u
-#define MAX_PROBES 4096u
 
 static const size_t record_bytes[TABLES_N_SECTIONS] = {
 #define RECORD_BYTES(name, type) sizeof(type),
@@ -94,8 +93,8 @@ static bool contents_fit(const tables *t)
     if (!memchr(h->digest, 0, sizeof h->digest) || !digest_fits(h->digest))
         return false;
     if (t->n_ids > INT32_MAX || h->max_text_bytes > UINT16_MAX ||
-        t->n_ids != h->sections[TABLES_PIECES].count || h->vocab_probes > MAX_PROBES ||
-        h->merge_probes > MAX_PROBES || (t->n_vocab == 0 && h->vocab_probes > 0) ||
+        t->n_ids != h->sections[TABLES_PIECES].count || h->vocab_probes > TABLES_MAX_PROBES ||
+        h->merge_probes > TABLES_MAX_PROBES || (t->n_vocab == 0 && h->vocab_probes > 0) ||
         (t->n_merges == 0 && h->merge_probes > 0))
         return false;
     for (int byte = 0; byte < 256; byte++)

@@ -90,6 +90,9 @@ typedef enum split_behavior {
     SPLIT_N_BEHAVIORS
 } split_behavior;
 
+/* The longest search in a hash table; only strings made to collide take more. */
+#define TABLES_MAX_PROBES 4096u
+
 /* The longest pattern or other string of a step. */
 #define TABLES_MAX_STEP_TEXT 65536u
 

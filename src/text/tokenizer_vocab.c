@@ -39,6 +39,19 @@ slant_status builder_count_ids(builder *b)
     return SLANT_OK;
 }
 
+/* Keeps the longest search. One that is very long is stopped here, or a file whose strings are made
+ * to collide would take hours. */
+static slant_status count_probes(const builder *b, uint32_t probes, uint32_t *most)
+{
+    if (probes > TABLES_MAX_PROBES)
+        return status_fail(b->err, SLANT_ERR_UNSUPPORTED,
+                           "%s: the tokenizer's strings collide in more than %u places", b->name,
+                           TABLES_MAX_PROBES);
+    if (probes > *most)
+        *most = probes;
+    return SLANT_OK;
+}
+
 /* The slot of a text: the one that holds it, or the empty one where it would go. There always is an
  * empty one, for there are more slots than strings. */
 static uint32_t find_slot(const builder *b, uint64_t hash, const char *text, size_t text_bytes,
@@ -152,9 +165,7 @@ static slant_status add_piece(builder *b, text_view text, uint32_t id, uint32_t 
     uint32_t slot = find_slot(b, hash, text.text, text.size_bytes, &probes);
     b->slots[slot] = (vocab_slot){(uint32_t)hash, id + 1, piece->text, text.size_bytes};
     b->vocab[slot] = id + 1;
-    if (probes > b->header.vocab_probes)
-        b->header.vocab_probes = probes;
-    return SLANT_OK;
+    return count_probes(b, probes, &b->header.vocab_probes);
 }
 
 slant_status builder_add_vocab(builder *b)
@@ -272,7 +283,7 @@ static slant_status merge_ids(const builder *b, const definition_merge *merge,
 }
 
 /* Said twice, a merge has its later rank, as in Hugging Face's map. */
-static void enter_merge(builder *b, const tables_merge *merge)
+static slant_status enter_merge(builder *b, const tables_merge *merge)
 {
     uint32_t slot = tables_slot(tables_hash_pair(merge->left, merge->right), b->view.n_merges);
     uint32_t probes = 1;
@@ -282,8 +293,7 @@ static void enter_merge(builder *b, const tables_merge *merge)
         probes++;
     }
     b->merges[slot] = *merge;
-    if (probes > b->header.merge_probes)
-        b->header.merge_probes = probes;
+    return count_probes(b, probes, &b->header.merge_probes);
 }
 
 static slant_status add_merge_batch(builder *b, const definition_merge *merges, size_t n)
@@ -301,7 +311,7 @@ static slant_status add_merge_batch(builder *b, const definition_merge *merges, 
     }
     for (size_t i = 0; status == SLANT_OK && i < n; i++)
         if (good[i])
-            enter_merge(b, &found[i]);
+            status = enter_merge(b, &found[i]);
     return status;
 }
 

@@ -83,17 +83,10 @@ static void check_kind(const char *kind)
 static void equals_hugging_face(void **unused)
 {
     (void)unused;
-    static const char *const kinds[] = {"gpt2",
-                                        "gpt2_prefix",
-                                        "llama3",
-                                        "smollm2",
-                                        "qwen2",
-                                        "tekken",
-                                        "mistral_prepend",
-                                        "mistral_metaspace",
-                                        "odd",
-                                        "words",
-                                        "spm"};
+    static const char *const kinds[] = {
+        "gpt2",  "gpt2_prefix", "llama3",          "smollm2",
+        "qwen2", "tekken",      "mistral_prepend", "mistral_metaspace",
+        "odd",   "words",       "pairs",           "spm"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         check_kind(kinds[i]);
 }
