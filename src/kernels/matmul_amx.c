@@ -51,50 +51,60 @@ typedef struct block_operands {
     const int8_t *w[2]; /* two panels */
 } block_operands;
 
-/* The part of a step that ends in a product into tile c: its first product starts from zero, its
- * last one hands the sums over, and in between some rows of the block before get their scales. */
-#define MULTIPLY(c, a, b)                                                                          \
+/* One step: 64 inputs into all four C tiles. after(c) follows the product into tile c. */
+#define STEP(s, after)                                                                             \
     do {                                                                                           \
-        if (s == 0)                                                                                \
-            _tile_zero(c);                                                                         \
-        _tile_dpbssd(c, a, b);                                                                     \
-        scale_rows(&before, before_w0, before_w1, (4 * s + (c)) * rows, rows);                     \
-        if (s == n_steps - 1)                                                                      \
-            _tile_stored(c, sums + (c) * 256, 64);                                                 \
+        _tile_loadd(4, o->x[0] + 64 * (s), o->x_stride);                                           \
+        _tile_loadd(6, o->w[0] + 1024 * (s), 64);                                                  \
+        _tile_dpbssd(0, 4, 6);                                                                     \
+        after(0);                                                                                  \
+        _tile_loadd(7, o->w[1] + 1024 * (s), 64);                                                  \
+        _tile_dpbssd(1, 4, 7);                                                                     \
+        after(1);                                                                                  \
+        _tile_loadd(5, o->x[1] + 64 * (s), o->x_stride);                                           \
+        _tile_dpbssd(2, 5, 6);                                                                     \
+        after(2);                                                                                  \
+        _tile_dpbssd(3, 5, 7);                                                                     \
+        after(3);                                                                                  \
     } while (0)
 
-/* One group of a block into sums, with the scaling of `before` laid between the tile products. */
-static inline __attribute__((always_inline)) void
-multiply_steps(const block_operands *o, int n_steps, int32_t *sums, pending_block before)
+/* The first n_scaled steps of a group, with the scaling of `before` laid between the products. */
+static inline __attribute__((always_inline)) void first_steps(const block_operands *o, int n_scaled,
+                                                              pending_block before)
 {
-    const int rows = SIDE / (4 * n_steps); /* after each product; what is left at the end */
-    __m512 before_w0 = _mm512_loadu_ps(before.w_scales[0]);
-    __m512 before_w1 = _mm512_loadu_ps(before.w_scales[1]);
+    const int rows = SIDE / (4 * n_scaled); /* after each product; what is left at the end */
+    __m512 w0 = _mm512_loadu_ps(before.w_scales[0]), w1 = _mm512_loadu_ps(before.w_scales[1]);
+#define SCALE(c) scale_rows(&before, w0, w1, (4 * s + (c)) * rows, rows)
 #pragma GCC unroll 4
-    for (int s = 0; s < n_steps; s++) {
-        _tile_loadd(4, o->x[0] + 64 * s, o->x_stride);
-        _tile_loadd(6, o->w[0] + 1024 * s, 64);
-        MULTIPLY(0, 4, 6);
-        _tile_loadd(7, o->w[1] + 1024 * s, 64);
-        MULTIPLY(1, 4, 7);
-        _tile_loadd(5, o->x[1] + 64 * s, o->x_stride);
-        MULTIPLY(2, 5, 6);
-        MULTIPLY(3, 5, 7);
-    }
-    scale_rows(&before, before_w0, before_w1, 4 * n_steps * rows, SIDE - 4 * n_steps * rows);
+    for (int s = 0; s < n_scaled; s++)
+        STEP(s, SCALE);
+    scale_rows(&before, w0, w1, 4 * n_scaled * rows, SIDE - 4 * n_scaled * rows);
 }
 
+/* One group of a block into sums, while `before` gets its scales. */
 static void multiply_block(const block_operands *o, int n_steps, int32_t *sums,
                            pending_block before)
 {
-    if (n_steps == 4)
-        multiply_steps(o, 4, sums, before);
-    else if (n_steps == 3)
-        multiply_steps(o, 3, sums, before);
-    else if (n_steps == 2)
-        multiply_steps(o, 2, sums, before);
+    int s = n_steps < 4 ? n_steps : 4;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (s == 4)
+        first_steps(o, 4, before);
+    else if (s == 3)
+        first_steps(o, 3, before);
+    else if (s == 2)
+        first_steps(o, 2, before);
     else
-        multiply_steps(o, 1, sums, before);
+        first_steps(o, 1, before);
+#define NOTHING(c) (void)0
+    for (; s < n_steps; s++)
+        STEP(s, NOTHING);
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + 256, 64);
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
 }
 
 #define MAX_GROUPS 128 /* in one go; a longer product is taken in portions */
