@@ -284,6 +284,8 @@ static bool push_gap(tokenizer_state *state, size_t at, size_t source)
 
 static bool append_lossy(tokenizer_state *state, size_t *n, const char *bytes, size_t n_bytes)
 {
+    if (n_bytes == 0)
+        return true;
     if (*n + n_bytes > state->lossy_cap) {
         size_t cap = (*n + n_bytes) * 2;
         char *lossy = mem_realloc(state->lossy, cap, 1);

@@ -177,6 +177,11 @@ static void ill_formed_text(void **unused)
                      SLANT_OK);
     assert_int_equal(clean.n_ids, n_ids);
     assert_memory_equal(clean.ids, ids, n_ids * sizeof *ids);
+    options.lossy = true; /* a text that begins ill-formed, in a state that is new */
+    tokenizer_state_close(state);
+    state = tokenizer_state_open(t);
+    assert_int_equal(tokenizer_encode(state, "\xFFs", 2, &options, &out, &err), SLANT_OK);
+    assert_int_equal(out.offsets[out.n_ids - 1].end, 2);
     tokenizer_state_close(state);
     tokenizer_close(t);
 }
