@@ -8,11 +8,13 @@
  *     #include <string.h>
  *
  *     int main(void) {
+ *         const char *words = "The senator said …";
+ *         slant_text article = {.text = words, .text_bytes = strlen(words)};
  *         slant_error err;
  *         slant_engine *engine = NULL;
  *         slant_session *session = NULL;
- *         slant_text article = {.text = "The senator said …", .text_bytes = strlen("The senator
- * said …")}; float scores[8]; slant_result result;
+ *         slant_result result;
+ *         float scores[8];
  *
  *         if (slant_engine_open(NULL, NULL, &engine, &err) != SLANT_OK ||
  *             slant_session_open(engine, NULL, &session, &err) != SLANT_OK ||

@@ -28,7 +28,7 @@ class Resume(Case):
     def setUp(self):
         super().setUp()
         self.input = self.write(
-            "news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(3000))
+            "news.jsonl", "".join(json.dumps(row) + "\n" for row in corpus(1500))
         )
         self.output = self.folder / "out"
         self.journal = self.folder / "out.resume"
@@ -105,7 +105,7 @@ class Resume(Case):
         want = self.run_whole()
         done = subprocess.run(self.command(), capture_output=True, env=environment())
         self.assertEqual(done.returncode, 3)
-        self.assertIn(b"going on after 3000 articles", done.stderr)
+        self.assertIn(b"going on after 1500 articles", done.stderr)
         self.assertEqual(self.output.read_bytes(), want)
         with self.input.open("a") as f:
             f.write(json.dumps({"id": "new", "text": ARTICLES[0]}) + "\n")
@@ -116,7 +116,7 @@ class Resume(Case):
     def test_every_row_is_there_once(self):
         self.run_until(20000)
         rows = [json.loads(line) for line in self.run_whole().splitlines()]
-        self.assertEqual([row["id"] for row in rows], [f"a{i}" for i in range(3000)])
+        self.assertEqual([row["id"] for row in rows], [f"a{i}" for i in range(1500)])
 
     def test_interrupt_stops_cleanly_and_says_how_to_go_on(self):
         status, said = self.run_until(1, how=signal.SIGINT)
