@@ -78,40 +78,67 @@ static inline void add_subtract(__m512i *a, __m512i *b)
     *a = sum;
 }
 
+/* The stage between b and b + 2, the two words of a dword. */
+static inline __m512i add_subtract_words(__m512i w)
+{
+    __m512i partner = _mm512_rol_epi32(w, 16);
+    return _mm512_mask_sub_epi16(_mm512_add_epi16(w, partner), 0xAAAAAAAAu, partner, w);
+}
+
 /* Looks a run's nibbles up where a shift brings them to the bottom (the table answers to the low
  * five bits, its halves are equal), and takes the three stages of the rotation that lie inside a
  * run. */
 static inline void nf4_load_run(nf4_words *words, int run, const uint8_t *codes, __m512i table)
 {
-    __m512i c = _mm512_loadu_si512(codes), w[4];
-    w[0] = _mm512_permutexvar_epi16(c, table);
-    w[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
-    w[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
-    w[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
-    add_subtract(&w[0], &w[1]);
-    add_subtract(&w[2], &w[3]);
-    add_subtract(&w[0], &w[2]);
-    add_subtract(&w[1], &w[3]);
-    for (int part = 0; part < 4; part++) { /* b and b + 2 are the words of one dword */
-        __m512i partner = _mm512_rol_epi32(w[part], 16);
-        words->v[part][run] = _mm512_mask_sub_epi16(_mm512_add_epi16(w[part], partner), 0xAAAAAAAAu,
-                                                    partner, w[part]);
-    }
+    __m512i c = _mm512_loadu_si512(codes);
+    __m512i w0 = _mm512_permutexvar_epi16(c, table);
+    __m512i w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
+    __m512i w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
+    __m512i w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
+    add_subtract(&w0, &w1);
+    add_subtract(&w2, &w3);
+    add_subtract(&w0, &w2);
+    add_subtract(&w1, &w3);
+    words->v[0][run] = add_subtract_words(w0);
+    words->v[1][run] = add_subtract_words(w1);
+    words->v[2][run] = add_subtract_words(w2);
+    words->v[3][run] = add_subtract_words(w3);
 }
 
-/* The three stages across runs; gives each output's largest |sum|. */
+static inline __m512i larger_of(__m512i largest, __m512i a, __m512i b)
+{
+    __m512i larger = _mm512_max_epi16(_mm512_abs_epi16(a), _mm512_abs_epi16(b));
+    return _mm512_max_epi16(largest, larger);
+}
+
+/* The three stages across runs for one part, and the largest |sum|. Eight names, since gcc keeps
+ * arrays in memory. */
+static inline __m512i nf4_rotate_part(__m512i v[8], __m512i largest)
+{
+    __m512i v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3], v4 = v[4], v5 = v[5], v6 = v[6], v7 = v[7];
+    add_subtract(&v0, &v1);
+    add_subtract(&v2, &v3);
+    add_subtract(&v4, &v5);
+    add_subtract(&v6, &v7);
+    add_subtract(&v0, &v2);
+    add_subtract(&v1, &v3);
+    add_subtract(&v4, &v6);
+    add_subtract(&v5, &v7);
+    add_subtract(&v0, &v4);
+    add_subtract(&v1, &v5);
+    add_subtract(&v2, &v6);
+    add_subtract(&v3, &v7);
+    v[0] = v0, v[1] = v1, v[2] = v2, v[3] = v3, v[4] = v4, v[5] = v5, v[6] = v6, v[7] = v7;
+    largest = larger_of(larger_of(largest, v0, v1), v2, v3);
+    return larger_of(larger_of(largest, v4, v5), v6, v7);
+}
+
+/* The stages across runs; gives each output's largest |sum|. */
 static inline __m512 nf4_rotate_runs(nf4_words *words)
 {
     __m512i largest = _mm512_setzero_si512();
-    for (int part = 0; part < 4; part++) {
-        __m512i *v = words->v[part];
-        for (int stride = 1; stride < 8; stride *= 2)
-            for (int i = 0; i < 8; i++)
-                if (!(i & stride))
-                    add_subtract(&v[i], &v[i + stride]);
-        for (int i = 0; i < 8; i++)
-            largest = _mm512_max_epi16(largest, _mm512_abs_epi16(v[i]));
-    }
+    for (int part = 0; part < 4; part++)
+        largest = nf4_rotate_part(words->v[part], largest);
     largest = _mm512_max_epi16(largest, _mm512_rol_epi32(largest, 16));
     return _mm512_cvtepi32_ps(_mm512_and_si512(largest, _mm512_set1_epi32(0xFFFF)));
 }
@@ -121,11 +148,12 @@ static inline void nf4_store_block(const nf4_words *words, __m512i ratio, __m512
 {
     const __mmask64 odd_bytes = 0xAAAAAAAAAAAAAAAAu;
     for (int run = 0; run < 8; run++, out += 128) {
-        __m512i w[4];
-        for (int part = 0; part < 4; part++)
-            w[part] = _mm512_mulhrs_epi16(words->v[part][run], ratio);
-        __m512i low = _mm512_mask_blend_epi8(odd_bytes, w[0], _mm512_slli_epi16(w[2], 8));
-        __m512i high = _mm512_mask_blend_epi8(odd_bytes, w[1], _mm512_slli_epi16(w[3], 8));
+        __m512i w0 = _mm512_mulhrs_epi16(words->v[0][run], ratio);
+        __m512i w1 = _mm512_mulhrs_epi16(words->v[1][run], ratio);
+        __m512i w2 = _mm512_mulhrs_epi16(words->v[2][run], ratio);
+        __m512i w3 = _mm512_mulhrs_epi16(words->v[3][run], ratio);
+        __m512i low = _mm512_mask_blend_epi8(odd_bytes, w0, _mm512_slli_epi16(w2, 8));
+        __m512i high = _mm512_mask_blend_epi8(odd_bytes, w1, _mm512_slli_epi16(w3, 8));
         _mm512_store_si512(out, _mm512_xor_si512(low, flip));
         _mm512_store_si512(out + 64, _mm512_xor_si512(high, flip));
     }
