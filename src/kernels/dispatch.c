@@ -19,6 +19,26 @@ static const kernel_table scalar = {
     .attention = attention_scalar,
 };
 
+static const kernel_table avx2 = {
+    .name = "avx2",
+    .int8_is_fast = true,
+    ACTS(avx2),
+    .panel_bytes = panel_bytes_int16_avx2,
+    .expand = expand_int16_avx2,
+    .matmul = matmul_avx2,
+    .attention = attention_avx2,
+};
+
+static const kernel_table avxvnni = {
+    .name = "avxvnni",
+    .int8_is_fast = true,
+    ACTS(avx2),
+    .panel_bytes = kernel_panel_bytes,
+    .expand = expand_unsigned_avx2,
+    .matmul = matmul_avxvnni,
+    .attention = attention_avx2,
+};
+
 static const kernel_table avx512 = {
     .name = "avx512",
     .int8_is_fast = true,
@@ -66,10 +86,8 @@ static const struct {
     const kernel_table *table;
     unsigned needs;
 } all_tables[] = {
-    {&amx, CPU_AMX},
-    {&avx512bf16, CPU_AVX512BF16},
-    {&avx512vnni, CPU_AVX512VNNI},
-    {&avx512, CPU_AVX512},
+    {&amx, CPU_AMX},       {&avx512bf16, CPU_AVX512BF16}, {&avx512vnni, CPU_AVX512VNNI},
+    {&avx512, CPU_AVX512}, {&avxvnni, CPU_AVXVNNI},       {&avx2, CPU_AVX2},
     {&scalar, 0},
 };
 

@@ -41,4 +41,13 @@ void attention_amx(const attention_args *args);
 void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_panels *w,
                          float *out, size_t out_stride, bool accumulate);
 
+/* AVX2. int8 weights are expanded to 16 bits, or plus 128 where the processor has AVX-VNNI. */
+DECLARE_ACTS(avx2)
+DECLARE_EXPAND(int16_avx2)
+DECLARE_EXPAND(unsigned_avx2)
+size_t panel_bytes_int16_avx2(slant_compute compute, int n_in, int n_panels);
+DECLARE_MATMUL(avx2)
+DECLARE_MATMUL(avxvnni)
+void attention_avx2(const attention_args *args);
+
 #endif
