@@ -21,7 +21,7 @@ deps:
 # What a newcomer runs first: the articles of examples/, answered by the embedded model.
 demo: deps
 	$(MAKE) --no-print-directory release
-	build/release/slant classify examples/*.txt examples/*.html
+	build/release/slant classify --format table examples/*.txt examples/*.html
 
 # Everything: unit and end-to-end tests, layers, format, all of it again under the address and
 # undefined-behaviour sanitizers, and each fuzz target for a few seconds.

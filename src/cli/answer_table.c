@@ -6,8 +6,11 @@
 #include "base/progress.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BAR_CELLS 40
 
@@ -178,14 +181,29 @@ static const char *compute_name(slant_compute compute)
     return names[compute];
 }
 
+/* A path as a person would write it: from the working folder where it lies below that. */
+static void append_path(buf *out, const char *path)
+{
+    char whole[PATH_MAX], here[PATH_MAX];
+    const char *shown = realpath(path, whole) != NULL ? whole : path;
+    size_t length = getcwd(here, sizeof here) != NULL ? strlen(here) : 0;
+    if (length > 1 && strncmp(shown, here, length) == 0 && shown[length] == '/')
+        shown += length + 1;
+    append_plain(out, shown, strlen(shown));
+}
+
 static void append_foundation(const answer_style *style, buf *out)
 {
     const slant_engine_info *info = slant_engine_get_info(style->engine);
-    buf_printf(out, "  model           %s (%s, %d layers; %s weights, %s products, %s)\n",
-               info->model_path, info->architecture, info->n_layers, info->dtype_name,
-               compute_name(info->compute), info->isa);
-    if (info->adapter_path != NULL)
-        buf_printf(out, "  adapter         %s\n", info->adapter_path);
+    buf_string(out, "  model           ");
+    append_path(out, info->model_path);
+    buf_printf(out, " (%s, %d layers; %s weights, %s products, %s)\n", info->architecture,
+               info->n_layers, info->dtype_name, compute_name(info->compute), info->isa);
+    if (info->adapter_path != NULL) {
+        buf_string(out, "  adapter         ");
+        append_path(out, info->adapter_path);
+        buf_char(out, '\n');
+    }
     if (info->temperature != 1)
         buf_printf(out, "  calibration     temperature %g, fitted on validation data\n",
                    (double)info->temperature);
