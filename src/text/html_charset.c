@@ -170,14 +170,20 @@ static slant_status convert(iconv_t converter, const char *charset, const char *
     return out->failed ? out_of_memory(err) : SLANT_OK;
 }
 
+/* iconv_open has its own way to say no. */
+static bool is_open(iconv_t converter)
+{
+    return (intptr_t)converter != -1;
+}
+
 static slant_status copy_converted(const char *charset, const char *html, size_t html_bytes,
                                    bool lossy, buf *out, slant_error *err)
 {
     iconv_t converter = iconv_open("UTF-8", iconv_name(charset));
-    if (converter == (iconv_t)-1 && errno == EINVAL)
+    if (!is_open(converter) && errno == EINVAL)
         return status_fail(err, SLANT_ERR_UNSUPPORTED,
                            "the page declares the charset %s, which is not known here", charset);
-    if (converter == (iconv_t)-1)
+    if (!is_open(converter))
         return out_of_memory(err);
     slant_status status = convert(converter, charset, html, html_bytes, lossy, out, err);
     iconv_close(converter);

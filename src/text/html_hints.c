@@ -294,13 +294,13 @@ static html_hint stronger(html_hint a, html_hint b)
     return a > b ? a : b;
 }
 
-html_hint html_hint_of_tag(const html_node *node)
+html_hint html_hint_of_tag(const html_node *element)
 {
-    return stronger(tag_hint(html_tag(node)), role_hint(html_attribute(node, "role")));
+    return stronger(tag_hint(html_tag(element)), role_hint(html_attribute(element, "role")));
 }
 
-html_hint html_hint_of_names(const html_node *node)
+html_hint html_hint_of_names(const html_node *element)
 {
-    html_hint hint = words_hint(html_attribute(node, "class"));
-    return stronger(hint, words_hint(html_attribute(node, "id")));
+    html_hint hint = words_hint(html_attribute(element, "class"));
+    return stronger(hint, words_hint(html_attribute(element, "id")));
 }

@@ -149,9 +149,8 @@ static slant_status flatten(html_page *page, const GumboElement *root, slant_err
     slant_status status = add_node(page, (html_node){.element = root}, err);
     while (status == SLANT_OK) {
         html_node *node = &page->nodes[open];
-        const GumboVector *children = &node->element->children;
-        if (node->next_child < children->length) {
-            const GumboNode *child = children->data[node->next_child++];
+        if (node->element != NULL && node->next_child < node->element->children.length) {
+            const GumboNode *child = node->element->children.data[node->next_child++];
             status = add_child(page, child, &open, err);
             continue;
         }

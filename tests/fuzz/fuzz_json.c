@@ -4,13 +4,13 @@
 #include <jansson.h>
 
 /* Beyond jansson, slant takes numbers that no double holds, lone surrogates, which are refused with
- * the text that they are in, and U+0000 in names. */
+ * the text that they are in, and U+0000 in names. jansson takes a NUL for the end. */
 static void compare_with_jansson(const char *text, size_t text_bytes)
 {
     json_scan scan;
     json_value value;
     json_error_t error;
-    if (utf8_valid_prefix(text, text_bytes) < text_bytes)
+    if (utf8_valid_prefix(text, text_bytes) < text_bytes || memchr(text, '\0', text_bytes) != NULL)
         return;
     json_scan_init(&scan, text, text_bytes);
     bool ours =
