@@ -5,36 +5,45 @@
 #include "formats/safetensors.h"
 #include "model/bind.h"
 #include "model/plain.h"
+#include "model/source.h"
 #include "quant/nf4.h"
 
 #include <string.h>
 
-/* Tensors to be written; names and views live in the arena. */
+typedef struct list_item {
+    tensor_view view;
+    dtype block;    /* the block type that the bytes are of; U8: none */
+    bool is_mapped; /* the bytes are the source file's own */
+} list_item;
+
+/* Tensors to be written; names live in the arena. */
 typedef struct tensor_list {
-    tensor_view *views; /* [n_views] */
-    dtype *blocks;      /* [n_views]: the block type that the bytes are of; U8: none */
-    size_t n_views, cap;
+    list_item *items; /* [n_items] */
+    size_t n_items, cap;
     arena memory;
     bool failed; /* memory ran out */
 } tensor_list;
 
+static bool grow(tensor_list *list)
+{
+    size_t cap = list->cap == 0 ? 256 : 2 * list->cap;
+    list_item *items = mem_realloc(list->items, cap, sizeof *items);
+    if (items == NULL)
+        return false;
+    list->items = items;
+    list->cap = cap;
+    return true;
+}
+
 static void add(tensor_list *list, const char *name, const char *suffix, tensor_view view)
 {
-    if (list->n_views == list->cap) {
-        size_t cap = list->cap == 0 ? 256 : 2 * list->cap;
-        tensor_view *views = mem_realloc(list->views, cap, sizeof *views);
-        list->views = views == NULL ? list->views : views;
-        dtype *blocks = mem_realloc(list->blocks, cap, sizeof *blocks);
-        list->blocks = blocks == NULL ? list->blocks : blocks;
-        list->failed = list->failed || views == NULL || blocks == NULL;
-        list->cap = list->failed ? list->cap : cap;
+    if (list->failed || (list->n_items == list->cap && !grow(list))) {
+        list->failed = true;
+        return;
     }
     view.name = arena_printf(&list->memory, "%s%s", name, suffix);
-    list->failed = list->failed || view.name == NULL;
-    if (list->failed)
-        return;
-    list->blocks[list->n_views] = DTYPE_U8;
-    list->views[list->n_views++] = view;
+    list->failed = view.name == NULL;
+    list->items[list->n_items++] = (list_item){.view = view, .block = DTYPE_U8};
 }
 
 static void add_bytes(tensor_list *list, const char *name, const char *suffix, const uint8_t *bytes,
@@ -73,7 +82,7 @@ static void add_rows(tensor_list *list, const char *name, dtype type, int64_t n_
                       .data = data,
                       .size_bytes = (size_t)n_rows * row_bytes});
     if (!list->failed && !plain)
-        list->blocks[list->n_views - 1] = type;
+        list->items[list->n_items - 1].block = type;
 }
 
 static void add_panels(tensor_list *list, const char *name, const kernel_weight *w)
@@ -154,6 +163,8 @@ static void add_all(tensor_list *list, const model *m)
                               (size_t)c->n_labels * (size_t)c->hidden_size * sizeof *m->score});
     add_rows(list, "model.embed_tokens.weight", m->embedding.type, c->vocab_size, c->hidden_size,
              m->embedding.data);
+    if (!list->failed)
+        list->items[list->n_items - 1].is_mapped = true;
 }
 
 static slant_status write_metadata(safetensors_writer *w, const tensor_list *list, const model *m,
@@ -171,24 +182,42 @@ static slant_status write_metadata(safetensors_writer *w, const tensor_list *lis
     for (size_t i = 0; status == SLANT_OK && i < sizeof pairs / sizeof *pairs; i++)
         if (pairs[i][1] != NULL)
             status = safetensors_writer_metadata(w, pairs[i][0], pairs[i][1], err);
-    for (size_t i = 0; status == SLANT_OK && i < list->n_views; i++) {
+    for (size_t i = 0; status == SLANT_OK && i < list->n_items; i++) {
+        const list_item *item = &list->items[i];
         char key[BIND_NAME_CHARS + 32];
-        if (list->blocks[i] == DTYPE_U8)
+        if (item->block == DTYPE_U8)
             continue;
-        snprintf(key, sizeof key, SLANT_FILE_TYPE_PREFIX "%s", list->views[i].name);
-        status = safetensors_writer_metadata(w, key, dtype_get(list->blocks[i])->name, err);
+        snprintf(key, sizeof key, SLANT_FILE_TYPE_PREFIX "%s", item->view.name);
+        status = safetensors_writer_metadata(w, key, dtype_get(item->block)->name, err);
     }
     buf_free(&config);
+    return status;
+}
+
+/* The embedding passes from file to file without becoming resident as a whole. */
+static slant_status write_data(safetensors_writer *w, const list_item *item, slant_error *err)
+{
+    const size_t piece_bytes = (size_t)8 << 20;
+    size_t left = item->view.size_bytes;
+    slant_status status = SLANT_OK;
+    for (const uint8_t *at = item->view.data; status == SLANT_OK && left > 0;) {
+        size_t n = left < piece_bytes ? left : piece_bytes;
+        status = safetensors_writer_data(w, at, n, err);
+        if (item->is_mapped)
+            source_forget(at, n);
+        at += n;
+        left -= n;
+    }
     return status;
 }
 
 static slant_status write_tensors(safetensors_writer *w, const tensor_list *list, slant_error *err)
 {
     slant_status status = SLANT_OK;
-    for (size_t i = 0; status == SLANT_OK && i < list->n_views; i++)
-        status = safetensors_writer_declare(w, &list->views[i], err);
-    for (size_t i = 0; status == SLANT_OK && i < list->n_views; i++)
-        status = safetensors_writer_data(w, list->views[i].data, list->views[i].size_bytes, err);
+    for (size_t i = 0; status == SLANT_OK && i < list->n_items; i++)
+        status = safetensors_writer_declare(w, &list->items[i].view, err);
+    for (size_t i = 0; status == SLANT_OK && i < list->n_items; i++)
+        status = write_data(w, &list->items[i], err);
     return status;
 }
 
@@ -208,8 +237,7 @@ slant_status slant_file_write(const model *m, const char *path, slant_error *err
         status = safetensors_writer_commit(w, err);
     else
         safetensors_writer_abort(w);
-    mem_free(list.views);
-    mem_free(list.blocks);
+    mem_free(list.items);
     arena_free(&list.memory);
     return status;
 }

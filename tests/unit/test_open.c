@@ -333,14 +333,20 @@ static void misaligned_tensors_are_copied(void **state)
         set.tensors[set.n++] = body.tensors[i];
     tiny_write_text(dir, "config.json", tiny_config);
     tiny_write_tensors(dir, "model.safetensors", &set);
+    float *values = stored_values(LINEAR_Q, DTYPE_F32, 64 * 64);
     tiny_expect(open_base(dir, SLANT_DTYPE_AUTO, &m, &err), &err, SLANT_OK, "");
     const kernel_weight *w = &m->layers[1].linears[LINEAR_Q].w;
     assert_int_equal((uintptr_t)w->data % 4, 0);
     assert_int_equal((uintptr_t)m->final_norm % 4, 0);
-    float *values = stored_values(LINEAR_Q, DTYPE_F32, 64 * 64);
     assert_memory_equal(w->data, values, 64 * 64 * sizeof *values);
-    free(values);
     model_close(m);
+    tiny_expect(open_base(dir, SLANT_DTYPE_NF4, &m, &err), &err, SLANT_OK, "");
+    expect_nf4(&m->layers[1].linears[LINEAR_Q].w, values);
+    model_close(m);
+    tiny_expect(open_base(dir, SLANT_DTYPE_BF16, &m, &err), &err, SLANT_OK, "");
+    expect_rows(&m->layers[1].linears[LINEAR_Q].w, DTYPE_BF16, values);
+    model_close(m);
+    free(values);
 }
 
 static void the_embedding_is_read_by_row(void **state)
