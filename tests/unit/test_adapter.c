@@ -211,8 +211,8 @@ static void endless_patterns_end(void **state)
     arena a = {0};
     slant_error err = {0};
     bool targeted;
-    tiny_expect(parse("{\"target_modules\":\"([a-z_.0-9]+)+[A-Z]\"}", NULL, &c, &a, &err),
-                &err, SLANT_OK, "");
+    tiny_expect(parse("{\"target_modules\":\"([a-z_.0-9]+)+[A-Z]\"}", NULL, &c, &a, &err), &err,
+                SLANT_OK, "");
     tiny_expect(adapter_config_targets(&c, "model.layers.0.self_attn.q_proj_and_much_more_of_it",
                                        false, &targeted, &err),
                 &err, SLANT_ERR_UNSUPPORTED, "takes too long to match");
