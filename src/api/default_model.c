@@ -54,7 +54,9 @@ slant_status default_model_find(const char **model, const char **adapter, arena 
     };
     for (size_t i = 0; folder[0] != '\0' && i < sizeof beside / sizeof *beside; i++) {
         const char *candidate = arena_printf(a, "%s/%s", folder, beside[i]);
-        if (candidate != NULL && take_folder(candidate, model, adapter, a))
+        char resolved[PATH_MAX];
+        if (candidate != NULL && realpath(candidate, resolved) != NULL &&
+            take_folder(resolved, model, adapter, a))
             return SLANT_OK;
     }
     return status_fail(
