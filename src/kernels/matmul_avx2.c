@@ -13,10 +13,13 @@ TILE_FUNCTION tile_f32(const tile *t, int tokens)
 }
 TILE_KERNELS(tile_f32)
 
-/* The even one of each pair of bf16 values as fp32, and the odd one. */
+/* The even one of each pair of bf16 values as fp32, by a byte shuffle, since a shift would compete
+ * with the multiplications for their ports; and the odd one. */
 static inline __m256 even_bf16(__m256i pairs)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+    const __m256i upwards = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13));
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(pairs, upwards));
 }
 
 static inline __m256 odd_bf16(__m256i pairs)
@@ -24,6 +27,7 @@ static inline __m256 odd_bf16(__m256i pairs)
     return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32((int)0xFFFF0000u)));
 }
 
+/* The portion's even inputs, then its odd ones: either loop has just enough registers. */
 TILE_FUNCTION tile_bf16(const tile *t, int tokens)
 {
     TILE_SUMS(__m256, _mm256_setzero_ps());
@@ -34,10 +38,11 @@ TILE_FUNCTION tile_bf16(const tile *t, int tokens)
     for (int k = 0; k < t->n; k += 2, x += 8, panel += 64) {
         __m256 w0 = even_bf16(LOAD(panel)), w1 = even_bf16(LOAD(panel + 32));
         FOR_TOKENS(TILE_MULTIPLY_F32)
-        w0 = odd_bf16(LOAD(panel)), w1 = odd_bf16(LOAD(panel + 32));
-        x += 4;
+    }
+    x = t->x + 4, panel = t->w;
+    for (int k = 0; k < t->n; k += 2, x += 8, panel += 64) {
+        __m256 w0 = odd_bf16(LOAD(panel)), w1 = odd_bf16(LOAD(panel + 32));
         FOR_TOKENS(TILE_MULTIPLY_F32)
-        x -= 4;
     }
     FOR_SUMS(TILE_STORE)
 }
@@ -68,7 +73,7 @@ TILE_FUNCTION tile_int16(const tile *t, int tokens)
         __m256i w0 = LOAD(panel), w1 = LOAD(panel + 32);
         FOR_TOKENS(MULTIPLY_INT16)
     }
-    FOR_SUMS(TILE_SCALE)
+    TILE_SCALE_SUMS;
 }
 TILE_KERNELS(tile_int16)
 

@@ -4,8 +4,12 @@
 #include "kernels/tables.h"
 #include "kernels/tile_avx2.h"
 
-#define START(sum, i, half)                                                                        \
-    sum = (int_lanes)_mm256_set1_epi32(-128 * t->x_sums[(size_t)(i) * t->x_groups]);
+#define START(i)                                                                                   \
+    if (i < tokens) {                                                                              \
+        __m256i sum = _mm256_set1_epi32(t->x_sums[(size_t)(i) * t->x_groups]);                     \
+        s##i##0 = (int_lanes)_mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));  \
+        s##i##1 = s##i##0;                                                                         \
+    }
 #define MULTIPLY(i)                                                                                \
     if (i < tokens) {                                                                              \
         __m256i four = TILE_X(i);                                                                  \
@@ -17,13 +21,13 @@ TILE_FUNCTION tile_vnni(const tile *t, int tokens)
 {
     TILE_SUMS(int_lanes, {0});
     const char *x = t->x, *panel = t->w;
-    FOR_SUMS(START)
+    FOR_TOKENS(START)
     for (int k = 0; k < t->n; k += 4, x += 4, panel += 64) {
         __m256i w0 = _mm256_load_si256((const __m256i *)panel);
         __m256i w1 = _mm256_load_si256((const __m256i *)(panel + 32));
         FOR_TOKENS(MULTIPLY)
     }
-    FOR_SUMS(TILE_SCALE)
+    TILE_SCALE_SUMS;
 }
 TILE_KERNELS(tile_vnni)
 

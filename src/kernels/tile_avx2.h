@@ -180,15 +180,30 @@ TILE_FUNCTION tile_rows_f32(const tile *t, int tokens, size_t row_bytes)
     FOR_SUMS(TILE_STORE)
 }
 
-/* out (+)= sum · (weight scale · activation scale), for one INT8 group. */
-static inline void tile_scale(const tile *t, int_lanes sum, int i, int half)
-{
-    __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(t->w_scales + half * LANES),
-                                 _mm256_set1_ps(t->x_scales[(size_t)i * t->x_groups]));
-    __m256 before = t->accumulate ? _mm256_loadu_ps(TILE_OUT(i, half)) : _mm256_setzero_ps();
-    _mm256_storeu_ps(TILE_OUT(i, half),
-                     _mm256_fmadd_ps(_mm256_cvtepi32_ps((__m256i)sum), scale, before));
-}
-#define TILE_SCALE(sum, i, half) tile_scale(t, sum, i, half);
+/* out (+)= sum · (weight scale · activation scale), for one INT8 group. Stores might change what t
+ * points to for all that the compiler knows, so the loads come first. */
+#define TILE_SCALE(i)                                                                              \
+    if (i < tokens) {                                                                              \
+        __m256 x_scale = _mm256_broadcast_ss(x_scales + (i) * x_groups);                           \
+        __m256 scale0 = _mm256_mul_ps(w_scale0, x_scale);                                          \
+        __m256 scale1 = _mm256_mul_ps(w_scale1, x_scale);                                          \
+        __m256 sum0 = _mm256_cvtepi32_ps((__m256i)s##i##0);                                        \
+        __m256 sum1 = _mm256_cvtepi32_ps((__m256i)s##i##1);                                        \
+        float *row = out + (i) * out_stride;                                                       \
+        __m256 before0 = accumulate ? _mm256_loadu_ps(row) : _mm256_setzero_ps();                  \
+        __m256 before1 = accumulate ? _mm256_loadu_ps(row + LANES) : _mm256_setzero_ps();          \
+        _mm256_storeu_ps(row, _mm256_fmadd_ps(sum0, scale0, before0));                             \
+        _mm256_storeu_ps(row + LANES, _mm256_fmadd_ps(sum1, scale1, before1));                     \
+    }
+#define TILE_SCALE_SUMS                                                                            \
+    do {                                                                                           \
+        const float *x_scales = t->x_scales;                                                       \
+        size_t x_groups = t->x_groups, out_stride = t->out_stride;                                 \
+        bool accumulate = t->accumulate;                                                           \
+        float *out = t->out;                                                                       \
+        __m256 w_scale0 = _mm256_loadu_ps(t->w_scales);                                            \
+        __m256 w_scale1 = _mm256_loadu_ps(t->w_scales + LANES);                                    \
+        FOR_TOKENS(TILE_SCALE)                                                                     \
+    } while (0)
 
 #endif
