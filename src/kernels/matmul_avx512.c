@@ -115,18 +115,34 @@ void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_p
                          float *out, size_t out_stride, bool accumulate)
 {
     bool is_f32 = w->compute == SLANT_COMPUTE_F32;
-    run_tiles(is_f32 ? tile_f32_kernels : tile_bf16_kernels, is_f32 ? 4 : 2,
-              is_f32 ? 4 * KERNEL_PANEL : 2 * KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
-              accumulate);
+    tile_walk c = {.kernels = is_f32 ? tile_f32_kernels : tile_bf16_kernels,
+                   .x_bytes = is_f32 ? 4 : 2,
+                   .w_bytes = is_f32 ? 4 * KERNEL_PANEL : 2 * KERNEL_PANEL,
+                   .portion = is_f32 ? 64 : 128,
+                   .x = x,
+                   .token0 = token0,
+                   .w = w,
+                   .out = out,
+                   .out_stride = out_stride,
+                   .accumulate = accumulate};
+    run_tiles(&c, n_tokens);
 }
 
 void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                    size_t out_stride, bool accumulate, void *scratch)
 {
     (void)scratch;
+    tile_walk c = {.kernels = tile_int16_kernels,
+                   .x_bytes = 1,
+                   .w_bytes = 2 * KERNEL_PANEL,
+                   .x = x,
+                   .token0 = token0,
+                   .w = w,
+                   .out = out,
+                   .out_stride = out_stride,
+                   .accumulate = accumulate};
     if (w->compute == SLANT_COMPUTE_INT8)
-        run_tiles(tile_int16_kernels, 1, 2 * KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
-                  accumulate);
+        run_tiles(&c, n_tokens);
     else
         matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);
 }

@@ -31,9 +31,18 @@ TILE_KERNELS(tile_dpbf16)
 void matmul_avx512bf16(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                        size_t out_stride, bool accumulate, void *scratch)
 {
+    tile_walk c = {.kernels = tile_dpbf16_kernels,
+                   .x_bytes = 2,
+                   .w_bytes = 2 * KERNEL_PANEL,
+                   .portion = 128,
+                   .x = x,
+                   .token0 = token0,
+                   .w = w,
+                   .out = out,
+                   .out_stride = out_stride,
+                   .accumulate = accumulate};
     if (w->compute == SLANT_COMPUTE_BF16)
-        run_tiles(tile_dpbf16_kernels, 2, 2 * KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
-                  accumulate);
+        run_tiles(&c, n_tokens);
     else
         matmul_avx512vnni(x, token0, n_tokens, w, out, out_stride, accumulate, scratch);
 }

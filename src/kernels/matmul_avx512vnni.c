@@ -5,7 +5,7 @@
 #include "kernels/tile_avx512.h"
 
 #define START(sum, i, j)                                                                           \
-    sum = (int_lanes)_mm512_set1_epi32(-128 * t->x_sums[(size_t)(i)*t->x_groups]);
+    sum = (int_lanes)_mm512_set1_epi32(-128 * t->x_sums[(size_t)(i) * t->x_groups]);
 #define MULTIPLY(sum, i, j) sum = (int_lanes)_mm512_dpbusd_epi32((__m512i)sum, w##j, four);
 #define TOKEN(i)                                                                                   \
     if (i < tokens) {                                                                              \
@@ -34,9 +34,17 @@ void matmul_avx512vnni(const acts *x, int token0, int n_tokens, const kernel_pan
                        size_t out_stride, bool accumulate, void *scratch)
 {
     (void)scratch;
+    tile_walk c = {.kernels = tile_vnni_kernels,
+                   .x_bytes = 1,
+                   .w_bytes = KERNEL_PANEL,
+                   .x = x,
+                   .token0 = token0,
+                   .w = w,
+                   .out = out,
+                   .out_stride = out_stride,
+                   .accumulate = accumulate};
     if (w->compute == SLANT_COMPUTE_INT8)
-        run_tiles(tile_vnni_kernels, 1, KERNEL_PANEL, x, token0, n_tokens, w, out, out_stride,
-                  accumulate);
+        run_tiles(&c, n_tokens);
     else
         matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);
 }

@@ -1,4 +1,4 @@
-/* How the AVX-512 products without tiles walk a call: portions of 256 inputs of four panels stay in
+/* How the AVX-512 products without tiles walk a call: portions of four panels' inputs stay in
  * the first-level cache while the tokens of a strip pass them, in tiles of 6 tokens × 4 panels
  * whose 24 sums are in registers. Sums live in `out` between portions. */
 #ifndef SLANT_KERNELS_TILE_AVX512_H
@@ -42,9 +42,7 @@ typedef tile_kernel tile_kernels[TILE_TOKENS][TILE_PANELS];
     TILE_INSTANCE(f, tokens, 1)                                                                    \
     TILE_INSTANCE(f, tokens, 2) TILE_INSTANCE(f, tokens, 3) TILE_INSTANCE(f, tokens, 4)
 #define TILE_NAMES(f, tokens)                                                                      \
-    {                                                                                              \
-        f##_##tokens##x1, f##_##tokens##x2, f##_##tokens##x3, f##_##tokens##x4                     \
-    }
+    {f##_##tokens##x1, f##_##tokens##x2, f##_##tokens##x3, f##_##tokens##x4}
 #define TILE_KERNELS(f)                                                                            \
     TILE_ROW(f, 1)                                                                                 \
     TILE_ROW(f, 2)                                                                                 \
@@ -56,45 +54,66 @@ typedef tile_kernel tile_kernels[TILE_TOKENS][TILE_PANELS];
         TILE_NAMES(f, 1), TILE_NAMES(f, 2), TILE_NAMES(f, 3),                                      \
         TILE_NAMES(f, 4), TILE_NAMES(f, 5), TILE_NAMES(f, 6)};
 
-/* Bytes per input of one token (x) and of one panel (w). */
-static inline void run_tiles(const tile_kernels kernels, int x_bytes, int w_bytes, const acts *x,
-                             int token0, int n_tokens, const kernel_panels *w, float *out,
-                             size_t out_stride, bool accumulate)
+/* A call of a product and how it is cut. */
+typedef struct tile_walk {
+    const tile_kernel (*kernels)[TILE_PANELS];
+    int x_bytes, w_bytes; /* per input of one token and of one panel */
+    int portion;          /* inputs at a time; INT8: one group */
+    const acts *x;
+    int token0;
+    const kernel_panels *w;
+    input_range range;
+    float *out;
+    size_t out_stride;
+    bool accumulate;
+} tile_walk;
+
+/* Inputs of portion i for the tile of `tokens` × `panels` at token t and panel p. */
+static inline void run_tile(const tile_walk *c, int i, int t, int tokens, int p, int panels)
 {
-    input_range r = panels_range(w);
-    size_t n_groups = (size_t)kernel_n_groups(x->n_in);
-    for (int p = 0; p < w->n_panels; p += TILE_PANELS) {
-        int panels = w->n_panels - p < TILE_PANELS ? w->n_panels - p : TILE_PANELS;
-        for (int strip = 0; strip < n_tokens; strip += STRIP_TOKENS) {
-            int end = n_tokens - strip < STRIP_TOKENS ? n_tokens : strip + STRIP_TOKENS;
-            for (int g = 0; g < r.n_groups; g++) {
-                size_t first = (size_t)g * (size_t)r.group;
-                for (int t = strip; t < end; t += TILE_TOKENS) {
-                    size_t token = (size_t)(token0 + t);
-                    size_t at = token * n_groups + (size_t)(r.first_group + g);
-                    tile one = {
-                        .x = (const char *)x->data +
-                             (token * x->stride + (size_t)r.first + first) * (size_t)x_bytes,
-                        .x_stride_bytes = x->stride * (size_t)x_bytes,
-                        .w = (const char *)w->data +
-                             ((size_t)p * (size_t)r.length + first) * (size_t)w_bytes,
-                        .w_stride_bytes = (size_t)r.length * (size_t)w_bytes,
-                        .x_scales = x->scales ? x->scales + at : NULL,
-                        .x_sums = x->sums ? x->sums + at : NULL,
-                        .x_groups = n_groups,
-                        .w_scales =
-                            w->scales ? w->scales + (p * r.n_groups + g) * KERNEL_PANEL : NULL,
-                        .w_scale_stride = (size_t)r.n_groups * KERNEL_PANEL,
-                        .n = range_group_length(&r, g),
-                        .out = out + (size_t)t * out_stride + (size_t)p * KERNEL_PANEL,
-                        .out_stride = out_stride,
-                        .accumulate = accumulate || g > 0,
-                    };
-                    int tokens = end - t < TILE_TOKENS ? end - t : TILE_TOKENS;
-                    kernels[tokens - 1][panels - 1](&one);
-                }
-            }
-        }
+    const input_range *r = &c->range;
+    size_t n_groups = (size_t)kernel_n_groups(c->x->n_in), token = (size_t)(c->token0 + t);
+    size_t first = (size_t)i * (size_t)c->portion, length = (size_t)r->length;
+    int left = r->length - i * c->portion;
+    tile one = {
+        .x = (const char *)c->x->data +
+             (token * c->x->stride + (size_t)r->first + first) * (size_t)c->x_bytes,
+        .x_stride_bytes = c->x->stride * (size_t)c->x_bytes,
+        .w = (const char *)c->w->data + ((size_t)p * length + first) * (size_t)c->w_bytes,
+        .w_stride_bytes = length * (size_t)c->w_bytes,
+        .n = left < c->portion ? left : c->portion,
+        .out = c->out + (size_t)t * c->out_stride + (size_t)p * KERNEL_PANEL,
+        .out_stride = c->out_stride,
+        .accumulate = c->accumulate || i > 0,
+    };
+    if (c->w->compute == SLANT_COMPUTE_INT8) {
+        size_t at = token * n_groups + (size_t)(r->first_group + i);
+        one.x_scales = c->x->scales + at;
+        one.x_sums = c->x->sums + at;
+        one.x_groups = n_groups;
+        one.w_scales = c->w->scales + (p * r->n_groups + i) * KERNEL_PANEL;
+        one.w_scale_stride = (size_t)r->n_groups * KERNEL_PANEL;
+    }
+    c->kernels[tokens - 1][panels - 1](&one);
+}
+
+/* All inputs for the strip of tokens first … end - 1 and the panels at p. */
+static inline void run_strip(const tile_walk *c, int first, int end, int p, int panels)
+{
+    for (int i = 0; i * c->portion < c->range.length; i++)
+        for (int t = first; t < end; t += TILE_TOKENS)
+            run_tile(c, i, t, end - t < TILE_TOKENS ? end - t : TILE_TOKENS, p, panels);
+}
+
+static inline void run_tiles(tile_walk *c, int n_tokens)
+{
+    c->range = panels_range(c->w);
+    if (c->w->compute == SLANT_COMPUTE_INT8)
+        c->portion = c->range.group;
+    for (int p = 0; p < c->w->n_panels; p += TILE_PANELS) {
+        int panels = c->w->n_panels - p < TILE_PANELS ? c->w->n_panels - p : TILE_PANELS;
+        for (int t = 0; t < n_tokens; t += STRIP_TOKENS)
+            run_strip(c, t, n_tokens - t < STRIP_TOKENS ? n_tokens : t + STRIP_TOKENS, p, panels);
     }
 }
 
@@ -132,13 +151,13 @@ typedef int32_t int_lanes __attribute__((vector_size(64)));
 /* w<panel>: the next 64 bytes of each panel. */
 #define TILE_LOAD_PANEL(j)                                                                         \
     if (j < panels)                                                                                \
-        w##j = _mm512_load_si512(panel + (size_t)(j)*t->w_stride_bytes);
+        w##j = _mm512_load_si512(panel + (size_t)(j) * t->w_stride_bytes);
 
 /* The dword of token i at x, in all lanes. */
-#define TILE_X(i) _mm512_set1_epi32(*(const int32_t *)(x + (size_t)(i)*t->x_stride_bytes))
+#define TILE_X(i) _mm512_set1_epi32(*(const int32_t *)(x + (size_t)(i) * t->x_stride_bytes))
 
 /* Sums in fp32 from out, where it accumulates, and back. */
-#define TILE_OUT(i, j) (t->out + (size_t)(i)*t->out_stride + (j)*LANES)
+#define TILE_OUT(i, j) (t->out + (size_t)(i) * t->out_stride + (j) * LANES)
 #define TILE_FETCH(sum, i, j) sum = _mm512_loadu_ps(TILE_OUT(i, j));
 #define TILE_STORE(sum, i, j) _mm512_storeu_ps(TILE_OUT(i, j), sum);
 
