@@ -29,8 +29,8 @@ typedef enum slant_input {
 
 typedef struct slant_reader_options {
     slant_input input;
-    const char
-        *text_field; /* NULL: "text", else "content", "content_original", "body", "article" */
+    /* NULL: "text", else "content", "content_original", "body", "article" */
+    const char *text_field;
     const char *title_field; /* NULL: no title */
     const char *id_field;    /* NULL: "id", "ID", "_id" where there is one, else FILE:ROW */
     const char *label_field; /* NULL: no label */
@@ -65,7 +65,8 @@ typedef struct slant_reader slant_reader;
  *   HTML  the article's paragraphs; the title is the headline (where title_field is set)
  *   JSON  a sequence of values: a list's items are rows, any other value is one
  *   JSONL lines; blank ones are no rows
- *   CSV   RFC 4180, the first row naming the columns; blank lines are no rows
+ *   CSV   RFC 4180, the first row naming the columns; blank lines are no rows; lines end with LF or
+ *         CRLF, or with CR where the first one does
  *   TSV   the same with tabs; a quote that is not closed before a tab or a line's end is text
  * Objects: of fields with one name the last counts; a text that is no string is an error. */
 

@@ -10,7 +10,8 @@ void csv_init(csv *c, char delimiter)
 {
     csv_field *fields = c->fields;
     size_t cap = c->cap;
-    *c = (csv){.delimiter = delimiter, .quotes_may_be_text = delimiter == '\t'};
+    *c = (csv){
+        .delimiter = delimiter, .quotes_may_be_text = delimiter == '\t', .cr_ends_lines = true};
     c->fields = fields;
     c->cap = cap;
 }
@@ -30,10 +31,12 @@ static void start_record(csv *c)
     c->bad_quote_at = 0;
 }
 
-static bool end_field(csv *c, size_t end)
+/* Closes the field at end, of which a CR before the line's LF is no part. */
+static bool end_field(csv *c, const char *bytes, size_t end, bool at_newline)
 {
-    if (c->state != CSV_QUOTE_SEEN)
-        c->field.end = end;
+    bool cr = at_newline && end > c->field.begin && bytes[end - 1] == '\r';
+    if (c->state != CSV_QUOTE_SEEN && c->state != CSV_CR_SEEN)
+        c->field.end = end - cr;
     if (c->n_fields == CSV_MAX_FIELDS) {
         c->n_dropped++;
     } else {
@@ -62,15 +65,18 @@ static void unquote(csv *c)
 
 static bool ends_plain(const csv *c, char byte)
 {
-    return byte == c->delimiter || byte == '\n' || byte == '\r';
+    return byte == c->delimiter || byte == '\n' || (byte == '\r' && c->cr_ends_lines);
 }
 
-/* The byte behind a quote in a quoted field. */
+/* The byte behind a quote in a quoted field, or behind that quote and a CR; no delimiter. */
 static void after_quote(csv *c, char byte)
 {
-    if (byte == '"') {
+    if (byte == '"' && c->state == CSV_QUOTE_SEEN) {
         c->field.doubled = true;
         c->state = CSV_QUOTED;
+        c->at++;
+    } else if (byte == '\r' && c->state == CSV_QUOTE_SEEN) {
+        c->state = CSV_CR_SEEN;
         c->at++;
     } else if (c->quotes_may_be_text) {
         unquote(c);
@@ -100,8 +106,10 @@ static csv_found find_end(csv *c, const char *bytes, size_t size_bytes)
                 c->field.end = c->at - 1;
                 c->state = CSV_QUOTE_SEEN;
             }
+        } else if (c->state == CSV_CR_SEEN && byte != '\n') {
+            after_quote(c, byte);
         } else if (ends_plain(c, byte)) {
-            if (!end_field(c, c->at))
+            if (!end_field(c, bytes, c->at, byte == '\n'))
                 return CSV_FOUND_NO_MEMORY;
             c->at++;
             if (byte != c->delimiter)
@@ -127,7 +135,7 @@ static csv_found finish(csv *c, const char *bytes, size_t size_bytes)
         if (found != CSV_FOUND_NOTHING)
             return found;
     }
-    return end_field(c, c->at) ? CSV_FOUND_RECORD : CSV_FOUND_NO_MEMORY;
+    return end_field(c, bytes, c->at, true) ? CSV_FOUND_RECORD : CSV_FOUND_NO_MEMORY;
 }
 
 static slant_status out_of_memory(slant_error *err)
@@ -146,7 +154,8 @@ static slant_status skip_record(csv *c, feed *f, slant_error *err)
         found = find_end(c, feed_bytes(f), feed_size(f));
         if (found == CSV_FOUND_NO_MEMORY)
             return out_of_memory(err);
-        c->after_cr = found == CSV_FOUND_RECORD && feed_bytes(f)[c->at - 1] == '\r';
+        c->after_cr =
+            c->cr_ends_lines && found == CSV_FOUND_RECORD && feed_bytes(f)[c->at - 1] == '\r';
         feed_take(f, c->at);
         c->at = 0;
     }
@@ -189,6 +198,7 @@ slant_status csv_next(csv *c, feed *f, csv_record *record, slant_error *err)
     *record = (csv_record){0};
     slant_status status = feed_want(f, 1, err);
     if (status == SLANT_OK && c->after_cr && feed_size(f) > 0 && *feed_bytes(f) == '\n') {
+        c->cr_ends_lines = false;
         feed_take(f, 1);
         status = feed_want(f, 1, err);
     }
@@ -204,7 +214,8 @@ slant_status csv_next(csv *c, feed *f, csv_record *record, slant_error *err)
         return status;
     record->bytes = feed_bytes(f);
     record->blank = c->n_fields == 1 && c->fields[0].begin == 0 && c->fields[0].end == 0;
-    c->after_cr = record->bytes[c->at - 1] == '\r';
+    c->after_cr = c->cr_ends_lines && record->bytes[c->at - 1] == '\r';
+    c->cr_ends_lines = c->after_cr;
     feed_take(f, c->at);
     if (c->bad_quote_at > 0)
         return status_fail(err, SLANT_ERR_FORMAT,

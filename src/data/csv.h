@@ -19,12 +19,14 @@ typedef enum csv_state {
     CSV_FIELD_START,
     CSV_PLAIN,
     CSV_QUOTED,
-    CSV_QUOTE_SEEN /* in a quoted field: the closing quote, or the first of two */
+    CSV_QUOTE_SEEN, /* in a quoted field: the closing quote, or the first of two */
+    CSV_CR_SEEN     /* behind that: the line's end, if LF follows */
 } csv_state;
 
 typedef struct csv {
     char delimiter;
     bool quotes_may_be_text; /* TSV */
+    bool cr_ends_lines;      /* until a line has ended otherwise */
     bool after_cr;           /* the last record ended with CR: an LF here belongs to it */
     csv_field *fields;       /* [n_fields], room for cap */
     size_t n_fields, cap;

@@ -47,6 +47,28 @@ static void every_line_end_ends_a_line(void **state)
     }
 }
 
+static void elsewhere_a_carriage_return_is_text(void **state)
+{
+    (void)state;
+    reading r = read_string(
+        "a.csv", "id,text\n1,a\rb\r\n2,\"c\"\r\n3,\r\n\r\n4,\"d\"\re\n5,f\r\r\n6,\"g\"\r", NULL);
+    assert_int_equal(r.n_records, 6);
+    expect_text(&r, 0, "a\rb");
+    expect_text(&r, 1, "c");
+    expect_text(&r, 2, "");
+    expect_failure(&r, 3,
+                   "a.csv: row 4: expected a delimiter or the line's end behind the closing quote "
+                   "at byte 34");
+    expect_text(&r, 4, "f\r");
+    expect_text(&r, 5, "g");
+    free_reading(&r);
+    r = read_string("a.tsv", "text\tid\r\n\"a\"\rb\t1\r\nc\t2\r", NULL);
+    assert_int_equal(r.n_records, 2);
+    expect_text(&r, 0, "\"a\"\rb");
+    assert_string_equal(r.records[1].id, "\"2\"");
+    free_reading(&r);
+}
+
 static void a_byte_order_mark_is_no_part_of_a_name(void **state)
 {
     (void)state;
@@ -188,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quoted_fields_hold_anything),
         cmocka_unit_test(every_line_end_ends_a_line),
+        cmocka_unit_test(elsewhere_a_carriage_return_is_text),
         cmocka_unit_test(a_byte_order_mark_is_no_part_of_a_name),
         cmocka_unit_test(empty_ids_and_labels_are_none),
         cmocka_unit_test(the_last_of_equal_columns_counts),

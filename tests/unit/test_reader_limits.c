@@ -31,6 +31,8 @@ static const sample samples[] = {
     {"csv", SLANT_INPUT_CSV,
      "\xEF\xBB\xBFid,title,text,label\r\n1,t,\"a \"\"b\"\"\r\n,c\",0\r\n\r\n2,,\"x\"y,1\r3,short\n"
      "4,t,\"\",x,\n5,\"never closed"},
+    {"old csv", SLANT_INPUT_CSV, "id,text\r1,\"a\rb\"\r2,c\r\r3,d"},
+    {"mixed csv", SLANT_INPUT_CSV, "id,text\n1,\"a\"\r\n2,b\rc\r\n3,\"d\"\re\r\n4,\"f\"\r"},
     {"tsv", SLANT_INPUT_TSV,
      "id\ttext\n1\t\"said \"\"a\"\"\n b\"\r\n2\t\"no\" way\n3\t\"open\n4\tx\r5\t\"last"},
 };
