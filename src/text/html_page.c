@@ -15,8 +15,8 @@
 #define TREE_BYTES_BASE ((size_t)64 << 20)
 #define TREE_BYTES_PER_BYTE 64
 #define TREE_BYTES_MAX ((size_t)2 << 30)
-#define SECONDS_BASE 5
-#define SECONDS_PER_MIB 1
+#define SECONDS_BASE 2
+#define SECONDS_PER_MIB 0.5
 #define ALLOCATIONS_PER_LOOK 1024
 
 typedef struct html_block {
