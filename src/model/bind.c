@@ -150,6 +150,30 @@ static slant_status bind_embedding(model *m, slant_error *err)
     return source_locate(s, t, &m->embedding_fd, &m->embedding_offset, err);
 }
 
+/* Rows of a head whose tensor may be packed: two values a byte. */
+static int64_t score_rows(const model *m, const source_tensor *t, bool is_nf4)
+{
+    if (is_nf4)
+        return (int64_t)(t->view.size_bytes * 2 / (size_t)m->config.hidden_size);
+    return t->view.n_dims == 2 ? t->view.shape[0] : 0;
+}
+
+/* bitsandbytes spares the head, unless it was told what else to spare. */
+static slant_status expand_score(model *m, int n_rows, slant_error *err)
+{
+    weight packed;
+    slant_status status = weight_find(m->files->base, "score.weight", n_rows, m->config.hidden_size,
+                                      &m->memory, &packed, err);
+    if (status != SLANT_OK)
+        return status;
+    float *values = arena_alloc(&m->memory, (size_t)packed.flat.n_values, sizeof *values);
+    if (values == NULL)
+        return status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", m->path);
+    nf4_decode(&packed.flat, 0, packed.flat.n_values, values);
+    m->score = values;
+    return SLANT_OK;
+}
+
 static slant_status bind_score(model *m, int *n_scores, slant_error *err)
 {
     source *s = m->files->base;
@@ -157,13 +181,14 @@ static slant_status bind_score(model *m, int *n_scores, slant_error *err)
     *n_scores = 0;
     if (t == NULL)
         return SLANT_OK;
-    int64_t rows = t->view.n_dims == 2 ? t->view.shape[0] : 0;
-    if (rows < 1 || rows > 1 << 16 || (m->config.n_labels > 0 && rows != m->config.n_labels))
-        rows = m->config.n_labels > 0 ? m->config.n_labels : 1; /* the check below says it */
-    slant_status status = source_matrix(s, "score.weight", (int)rows, m->config.hidden_size,
-                                        &m->memory, &m->score, err);
-    *n_scores = (int)rows;
-    return status;
+    bool is_nf4 = source_find(s, "score.weight.absmax") != NULL;
+    int64_t n_rows = score_rows(m, t, is_nf4);
+    if (n_rows < 1 || n_rows > 1 << 16 || (m->config.n_labels > 0 && n_rows != m->config.n_labels))
+        n_rows = m->config.n_labels > 0 ? m->config.n_labels : 1; /* the checks below say it */
+    *n_scores = (int)n_rows;
+    return is_nf4 ? expand_score(m, (int)n_rows, err)
+                  : source_matrix(s, "score.weight", (int)n_rows, m->config.hidden_size, &m->memory,
+                                  &m->score, err);
 }
 
 slant_status bind_base(model *m, slant_dtype wanted, int n_threads, int *n_scores, slant_error *err)

@@ -422,6 +422,129 @@ static void sources_are_told_apart(void **state)
     }
 }
 
+static void add_raw(tiny_set *set, const char *name, dtype type, int64_t n0, int64_t n1,
+                    const void *bytes)
+{
+    tiny_add(set, name, type, n0, n1);
+    set->tensors[set->n - 1].bytes = bytes;
+}
+
+/* transformers spares the head from quantising only as long as nobody names other modules to spare.
+ */
+static void a_quantised_head_is_expanded(void **state)
+{
+    const char *dir = *state;
+    static const char form[] =
+        "{\"quant_type\":\"nf4\",\"blocksize\":%d,\"dtype\":\"bfloat16\","
+        "\"shape\":[%d,64]}";
+    static const struct {
+        int block, rows;
+        slant_status status;
+        const char *message;
+    } cases[] = {
+        {64, 3, SLANT_OK, ""},
+        {128, 3, SLANT_ERR_UNSUPPORTED, "blocksize: expected 64, found 128"},
+        {64, 4, SLANT_ERR_FORMAT, "shape: expected [3, 64], found [4, 64]"},
+    };
+    float values[192], absmax[3], expected[192];
+    uint8_t codes[96];
+    for (size_t i = 0; i < 192; i++)
+        values[i] = tiny_value("score", i);
+    nf4_encode_plain(values, 192, codes, absmax);
+    nf4_flat flat = {192, codes, absmax, NULL, NULL, NULL, nf4_codes, 0};
+    nf4_decode(&flat, 0, 192, expected);
+    tiny_write_json(dir, "config.json", tiny_config,
+                    "{\"num_labels\":3,\"quantization_config\":{\"load_in_4bit\":true,"
+                    "\"bnb_4bit_quant_type\":\"nf4\"}}",
+                    NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_set set = tiny_body("model.", DTYPE_BF16);
+        model *m;
+        slant_error err;
+        char json[128];
+        snprintf(json, sizeof json, form, cases[i].block, cases[i].rows);
+        add_raw(&set, "score.weight", DTYPE_U8, 96, 1, codes);
+        add_raw(&set, "score.weight.absmax", DTYPE_F32, 3, 0, absmax);
+        add_raw(&set, "score.weight.quant_map", DTYPE_F32, 16, 0, nf4_codes);
+        add_raw(&set, "score.weight.quant_state.bitsandbytes__nf4", DTYPE_U8, (int64_t)strlen(json),
+                0, json);
+        tiny_write_tensors(dir, "model.safetensors", &set);
+        tiny_expect(open_base(dir, 0, &m, &err), &err, cases[i].status, cases[i].message);
+        if (m != NULL)
+            assert_memory_equal(m->score, expected, sizeof expected);
+        model_close(m);
+    }
+}
+
+static void link_golden(const char *dir, const char *name, const char *golden)
+{
+    char from[1024];
+    snprintf(from, sizeof from, MODELS "%s", golden);
+    assert_int_equal(symlink(from, tiny_path(dir, name)), 0);
+}
+
+/* One file or many, with a head or without: the same weights are the same base. */
+static void shards_make_no_other_base(void **state)
+{
+    const char *dir = *state;
+    model_open_options options = {.base_only = true, .want_digest = true};
+    model *whole, *sharded;
+    slant_error err;
+    link_golden(dir, "config.json", "llama/config-new-style.json");
+    link_golden(dir, "model-00001-of-00002.safetensors", "llama/model.safetensors");
+    link_golden(dir, "model-00002-of-00002.safetensors", "heads/3/score.safetensors");
+    link_golden(dir, "model.safetensors.index.json", "heads/3/model.safetensors.index.json");
+    tiny_expect(model_open(MODELS "llama", &options, &whole, &err), &err, SLANT_OK, "");
+    tiny_expect(model_open(dir, &options, &sharded, &err), &err, SLANT_OK, "");
+    assert_string_equal(whole->base_digest, sharded->base_digest);
+    assert_null(whole->score);
+    assert_non_null(sharded->score);
+    model_close(whole);
+    model_close(sharded);
+}
+
+/* The definition in docs/FORMATS.md, on a base small enough to follow by hand. */
+static void the_digest_is_what_the_page_says(void **state)
+{
+    const char *dir = *state;
+    model_open_options options = {.base_only = true, .want_digest = true};
+    model *m;
+    slant_error err;
+    static const char *const in_order[] = {"model.embed_tokens.weight",
+                                           "model.layers.0.input_layernorm.weight",
+                                           "model.layers.0.mlp.down_proj.weight",
+                                           "model.layers.0.mlp.gate_proj.weight",
+                                           "model.layers.0.mlp.up_proj.weight",
+                                           "model.layers.0.post_attention_layernorm.weight",
+                                           "model.layers.0.self_attn.k_proj.weight",
+                                           "model.layers.0.self_attn.o_proj.weight",
+                                           "model.layers.0.self_attn.q_proj.weight",
+                                           "model.layers.0.self_attn.v_proj.weight",
+                                           "model.norm.weight"};
+    char expected[FILE_DIGEST_CHARS], header[256];
+    tiny_set set = tiny_body("model.", DTYPE_F32);
+    file_digest *digest = file_digest_open();
+    for (size_t i = 0; i < sizeof in_order / sizeof *in_order; i++) {
+        const tiny_tensor *t = tiny_find(&set, in_order[i]);
+        if (t->n1 == 0)
+            snprintf(header, sizeof header, "%s F32 [%d]\n", t->name, (int)t->n0);
+        else
+            snprintf(header, sizeof header, "%s F32 [%d, %d]\n", t->name, (int)t->n0, (int)t->n1);
+        file_digest_update(digest, header, strlen(header));
+        for (size_t j = 0; j < tiny_count(t); j++) {
+            float value = tiny_value(t->name, j);
+            file_digest_update(digest, &value, sizeof value);
+        }
+    }
+    file_digest_close(digest, expected);
+    tiny_write_text(dir, "config.json", tiny_config);
+    tiny_write_tensors(dir, "model.safetensors", &set);
+    options.n_layers = 1;
+    tiny_expect(model_open(dir, &options, &m, &err), &err, SLANT_OK, "");
+    assert_string_equal(m->base_digest, expected);
+    model_close(m);
+}
+
 /* Interleaved rows come back in order: the GGUF in BF16 was made from weights whose HF order the
  * F32 one shares, so both must agree with each other and differ from the file's own order. */
 static void interleaved_heads_come_back_in_order(void **state)
@@ -561,6 +684,9 @@ int main(void)
         ON_DISK(a_file_cut_short_under_our_hands),
         cmocka_unit_test(sources_are_told_apart),
         cmocka_unit_test(interleaved_heads_come_back_in_order),
+        ON_DISK(a_quantised_head_is_expanded),
+        ON_DISK(shards_make_no_other_base),
+        ON_DISK(the_digest_is_what_the_page_says),
         ON_DISK(hub_names_are_found_in_the_caches),
         ON_DISK(a_checkpoint_of_a_hub_name),
         ON_DISK(memory_may_run_out_anywhere),

@@ -114,7 +114,8 @@ static inline void tiny_write_json(const char *dir, const char *name, const char
 typedef struct tiny_tensor {
     char name[128];
     dtype type;
-    int64_t n0, n1; /* n1 0: one dimension */
+    int64_t n0, n1;    /* n1 0: one dimension */
+    const void *bytes; /* NULL: made from the name */
 } tiny_tensor;
 
 typedef struct tiny_set {
@@ -227,6 +228,8 @@ static inline slant_status tiny_write_values(safetensors_writer *w, const tiny_t
 {
     tensor_view view = tiny_view(t);
     size_t n = tiny_count(t);
+    if (t->bytes != NULL)
+        return safetensors_writer_data(w, t->bytes, view.size_bytes, err);
     uint8_t *bytes = calloc(1, view.size_bytes + 1);
     float *values = calloc(n + 1, sizeof *values);
     const quant_traits *traits = quant_get(t->type);
