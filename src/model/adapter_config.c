@@ -179,9 +179,24 @@ static void read_layer_patterns(reading *in)
             in, "(?:^|.*?\\.)", set.names[i], "\\.(?P<idx>\\d+)\\..*", "layers_pattern");
 }
 
+/* Combinations that PEFT refuses, since one of the two would be without effect. */
+static void refuse_idle_layers(reading *in)
+{
+    static const char *const keys[] = {"layers_to_transform", "layers_pattern"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_is_string(field_get(in->root, "target_modules")) &&
+            field_get(in->root, keys[i]) != NULL)
+            field_fail(&in->r, SLANT_ERR_FORMAT,
+                       "%s cannot stand beside target_modules that are a pattern", keys[i]);
+    if (field_is_set(in->root, "layers_pattern") &&
+        field_get(in->root, "layers_to_transform") == NULL)
+        field_fail(&in->r, SLANT_ERR_FORMAT, "layers_pattern is set without layers_to_transform");
+}
+
 static void read_layers(reading *in)
 {
     adapter_config *c = in->c;
+    refuse_idle_layers(in);
     const json_t *value = field_get(in->root, "layers_to_transform");
     size_t n = json_is_array(value) ? json_array_size(value) : value != NULL;
     if (n == 0)

@@ -46,7 +46,7 @@ static slant_status in_layers(const adapter_config *c, const char *module, bool 
 {
     int index = -1;
     slant_status status = SLANT_OK;
-    *is_in = c->n_layers == 0 || c->targets.pattern != NULL || whole_name(&c->targets, module);
+    *is_in = c->n_layers == 0 || whole_name(&c->targets, module);
     if (*is_in)
         return SLANT_OK;
     for (int i = 0; status == SLANT_OK && index < 0 && i < c->n_layer_patterns; i++)

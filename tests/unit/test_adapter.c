@@ -58,6 +58,12 @@ static void refused_configs_say_why(void **state)
         {"{\"layers_to_transform\":[-1]}", NULL, SLANT_ERR_FORMAT, "layers_to_transform: expected"},
         {"{\"layers_to_transform\":\"1\"}", NULL, SLANT_ERR_FORMAT,
          "layers_to_transform: expected"},
+        {"{\"layers_to_transform\":[1],\"target_modules\":\".*q_proj\"}", NULL, SLANT_ERR_FORMAT,
+         "layers_to_transform cannot stand beside target_modules that are a pattern"},
+        {"{\"layers_pattern\":\"layers\",\"target_modules\":\"all-linear\"}", NULL,
+         SLANT_ERR_FORMAT, "layers_pattern cannot stand beside"},
+        {"{\"layers_pattern\":\"layers\"}", NULL, SLANT_ERR_FORMAT,
+         "layers_pattern is set without layers_to_transform"},
         {"{\"rank_pattern\":{\"q_proj\":0}}", NULL, SLANT_ERR_FORMAT, "rank_pattern of \"q_proj\""},
         {"{\"rank_pattern\":{\"[\":2}}", NULL, SLANT_ERR_FORMAT, "rank_pattern: the pattern"},
         {"{\"alpha_pattern\":{\"q_proj\":\"x\"}}", NULL, SLANT_ERR_FORMAT, "alpha_pattern of"},
@@ -144,8 +150,7 @@ static void targets_are_those_of_peft(void **state)
         {"{\"layers_to_transform\":[1],\"layers_pattern\":\"layers\"}", q1, false, true},
         {"{\"layers_to_transform\":[1],\"layers_pattern\":[\"h\",\"layers\"]}", q1, false, true},
         {"{\"layers_to_transform\":[1],\"layers_pattern\":\"h\"}", q1, false, false},
-        /* A pattern and a whole path are not held to layers_to_transform. */
-        {"{\"layers_to_transform\":[1],\"target_modules\":\".*q_proj\"}", q0, false, true},
+        /* A whole path is not held to layers_to_transform. */
         {"{\"layers_to_transform\":[1],\"target_modules\":[\"model.layers.0.self_attn.q_proj\"]}",
          q0, false, true},
     };
