@@ -15,7 +15,7 @@ if(SLANT_TESTS)
         target_link_libraries(${name} PRIVATE slant_cli slant_static PkgConfig::CMOCKA)
         target_compile_definitions(${name} PRIVATE SLANT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
         add_test(NAME ${name} COMMAND ${name})
-        set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+        set_tests_properties(${name} PROPERTIES TIMEOUT 900)
     endforeach()
 
     # Every tests/e2e/test_*.py drives the built program, as a person would.
@@ -43,6 +43,7 @@ if(SLANT_FUZZ)
         get_filename_component(name ${source} NAME_WE)
         add_executable(${name} ${source})
         target_link_libraries(${name} PRIVATE slant_static)
+        target_compile_options(${name} PRIVATE -Wno-missing-prototypes) # libFuzzer calls it by name
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
         add_test(NAME ${name} COMMAND ${name} -seed=1 -max_total_time=5 -timeout=20
