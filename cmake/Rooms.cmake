@@ -18,7 +18,7 @@ target_link_libraries(slant_options INTERFACE
 
 file(GLOB SLANT_LIBRARY_SOURCES CONFIGURE_DEPENDS
     src/base/*.c src/text/*.c src/formats/*.c src/quant/*.c src/kernels/*.c src/model/*.c
-    src/data/*.c src/eval/*.c src/train/*.c src/api/*.c)
+    src/data/*.c src/train/*.c src/api/*.c)
 
 # A kernel file's ending names the instruction sets that it may use; nothing else is compiled for
 # more than the baseline, so the program starts on any x86-64 and chooses at run time.

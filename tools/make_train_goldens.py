@@ -5,20 +5,28 @@ Weights, ids and labels come from a formula that the tests share (tests/unit/tra
 only results are stored. gradients/CASE.safetensors holds, for one packed batch, the logits, the
 loss, the norm of all gradients and the gradient of every trainable tensor under PEFT's own name;
 steps/CASE.safetensors holds the trainable tensors after 30 optimiser steps with accumulation,
-clipping and a schedule, and what the Trainer would have logged. order.safetensors holds shuffles and
-schedules, loss.safetensors losses and their derivatives, scaler.safetensors GradScaler's scales.
+clipping and a schedule, and what the Trainer would have logged. trainer/ is a run of the Trainer itself over a tiny model: its articles, the
+adapter that it starts from, its trainer_state.json and the adapter that it ends with.
+peft/ holds adapter_config.json as PEFT writes it. order.safetensors holds shuffles and schedules, loss.safetensors losses
+and their derivatives, scaler.safetensors GradScaler's scales.
 """
+import json
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import safe_open
 from safetensors.torch import save_file
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from tokenizers import Tokenizer
 from transformers import (LlamaConfig, LlamaForSequenceClassification, MistralConfig,
                           MistralForSequenceClassification, Qwen2Config,
                           Qwen2ForSequenceClassification, Qwen3Config,
-                          Qwen3ForSequenceClassification, get_scheduler)
+                          Qwen3ForSequenceClassification, Trainer, TrainingArguments,
+                          get_scheduler)
 from transformers.trainer_pt_utils import LabelSmoother, get_length_grouped_indices
 
 ROOT = Path(__file__).parent.parent / "tests/golden/train"
@@ -214,6 +222,24 @@ def write_losses():
     save_file(tensors, ROOT / "loss.safetensors")
 
 
+def write_tallies():
+    """Confusion matrices and scikit-learn's averages."""
+    lines = []
+    for case, (n, n_labels) in enumerate(((40, 3), (7, 5), (30, 2))):
+        truth = [int(d % n_labels) for d in integers(f"truth {case}", n)]
+        answers = [t if int(d % 3) else int(d % n_labels)
+                   for t, d in zip(truth, integers(f"answers {case}", n))]
+        if case == 1:
+            answers = [0 if a == 3 else a for a in answers]
+        matrix = confusion_matrix(truth, answers, labels=range(n_labels))
+        for average in ("macro", "micro", "weighted"):
+            p, r, f, _ = precision_recall_fscore_support(truth, answers, average=average,
+                                                         zero_division=0)
+            numbers = [n_labels, *matrix.ravel(), accuracy_score(truth, answers), p, r, f]
+            lines.append(" ".join(repr(float(x)) for x in numbers))
+    (ROOT / "tally.txt").write_text("\n".join(lines) + "\n")
+
+
 def write_scaler():
     """Scales after each of 4,100 steps of which a few overflow, at every change."""
     scaler = torch.amp.GradScaler("cpu")
@@ -231,14 +257,109 @@ def write_scaler():
     save_file(tensors, ROOT / "scaler.safetensors")
 
 
+WORDS = "tax vote bill court law senate border trade union school energy budget".split()
+
+
+def trainer_text(number):
+    picks = integers(f"words {number}", 3 + int(integers(f"count {number}", 1)[0] % 40))
+    return " ".join(WORDS[int(pick) % len(WORDS)] for pick in picks)
+
+
+class FairTrainer(Trainer):
+    """Divides the loss by the micro-batches of a step, which Trainer 5.23 forgets for this model."""
+    loss_is_scaled_for_ga = False
+
+
+def macro_metrics(prediction):
+    answers, truth = prediction.predictions.argmax(-1), prediction.label_ids
+    scores = [2 * ((answers == i) & (truth == i)).sum() /
+              max(1, (answers == i).sum() + (truth == i).sum()) for i in range(LABELS)]
+    return {"accuracy": float((answers == truth).mean()), "f1": float(np.mean(scores))}
+
+
+def write_trainer():
+    """A run with accumulation, clipping, warm-up, measurements and a short last step."""
+    out, models = ROOT / "trainer", ROOT.parent / "models"
+    out.mkdir(exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(models / "tokenizer.json"))
+    rows = [{"id": f"a{n}", "text": trainer_text(n), "label": label(n)} for n in range(37)]
+    for name, part in (("train", rows[:27]), ("eval", rows[27:])):
+        (out / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    samples = [dict(input_ids=tokenizer.encode(row["text"]).ids[:24], labels=row["label"])
+               for row in rows]
+
+    def collate(items):
+        longest = max(len(item["input_ids"]) for item in items)
+        pad = lambda item, value, ids: ids + [value] * (longest - len(item["input_ids"]))
+        return dict(input_ids=torch.tensor([pad(i, 2, i["input_ids"]) for i in items]),
+                    attention_mask=torch.tensor([pad(i, 0, [1] * len(i["input_ids"])) for i in items]),
+                    labels=torch.tensor([item["labels"] for item in items]))
+
+    model = LlamaForSequenceClassification.from_pretrained(
+        models / "llama", num_labels=LABELS, dtype=torch.float32, attn_implementation="eager")
+    model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=RANK, lora_alpha=ALPHA,
+                                             target_modules=["q_proj", "v_proj", "down_proj"]))
+    with torch.no_grad():
+        for name, parameter in trainable(model).items():
+            parameter.copy_(value_of(name, tuple(parameter.shape)))
+    model.save_pretrained(out / "start")
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch, per_device_train_batch_size=4, gradient_accumulation_steps=2,
+            num_train_epochs=2.5, learning_rate=3e-3, warmup_steps=2, weight_decay=0.01, seed=7,
+            max_grad_norm=1.5, logging_steps=1, eval_strategy="steps", eval_steps=4, save_steps=4,
+            optim="adamw_torch", report_to="none", use_cpu=True, remove_unused_columns=False)
+        trainer = FairTrainer(model=model, args=arguments, data_collator=collate,
+                              train_dataset=samples[:27], eval_dataset=samples[27:],
+                              compute_metrics=macro_metrics)
+        trainer.train()
+        trainer.save_model(out / "end")
+        trainer.save_state()
+        (out / "trainer_state.json").write_text((Path(scratch) / "trainer_state.json").read_text())
+        print(sorted(p.name for p in Path(scratch).iterdir()))
+    for path in (out / "start" / "README.md", out / "end" / "README.md",
+                 out / "end" / "training_args.bin"):
+        path.unlink(missing_ok=True)
+
+
+def write_configs():
+    """adapter_config.json for settings of all kinds."""
+    (ROOT / "peft").mkdir(exist_ok=True)
+    configs = {
+        "plain": dict(),
+        "card": dict(r=16, lora_alpha=64, lora_dropout=0.1, bias="none"),
+        "everything": dict(r=4, lora_alpha=2.5, lora_dropout=0.25, use_rslora=True,
+                           target_modules="all-linear", exclude_modules=["k_proj"],
+                           rank_pattern={"q_proj": 7}, alpha_pattern={"up_proj": 3},
+                           modules_to_save=["score"], init_lora_weights="gaussian"),
+        "layers": dict(target_modules=["o_proj"], layers_to_transform=[0, 2],
+                       layers_pattern="layers"),
+        "pattern": dict(target_modules=r".*layers\.[01]\..*(q|gate)_proj"),
+    }
+    for name, settings in configs.items():
+        config_class, model_class, more = ARCHITECTURES["llama"]
+        model = get_peft_model(model_class(config_class(**SHAPE, **more)),
+                               LoraConfig(task_type="SEQ_CLS", **settings))
+        with tempfile.TemporaryDirectory() as scratch:
+            model.save_pretrained(scratch)
+            text = (Path(scratch) / "adapter_config.json").read_text()
+            (ROOT / "peft" / f"{name}.json").write_text(text)
+            with safe_open(Path(scratch) / "adapter_model.safetensors", "pt") as tensors:
+                names = sorted(f"{n} {list(tensors.get_slice(n).get_shape())}" for n in tensors.keys())
+            (ROOT / "peft" / f"{name}.txt").write_text("\n".join(names) + "\n")
+
+
 def main():
     torch.set_num_threads(1)
     (ROOT / "gradients").mkdir(parents=True, exist_ok=True)
     (ROOT / "steps").mkdir(parents=True, exist_ok=True)
     for case in CASES:
         write_gradients(case)
+    write_configs()
+    write_trainer()
     write_order()
     write_losses()
+    write_tallies()
     write_scaler()
     write_steps("llama", "linear", 0.0, 2.0)
     write_steps("qwen2_all", "cosine", 0.05, 2.5)

@@ -13,6 +13,7 @@ static const command commands[] = {
     {"tokenize", "token ids, pieces and byte offsets, as the model gets them", cmd_tokenize},
     {"import", "turn a model into one memory-mapped .slant file", cmd_import},
     {"inspect", "what a model and an adapter hold, and how they would run here", cmd_inspect},
+    {"train", "fine-tune an adapter and a head by QLoRA, resumable to the bit", cmd_train},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

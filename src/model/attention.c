@@ -198,6 +198,7 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
     linear_forward(w, jobs, is_last ? 2 : 3);
     tape_keep_qkv(p, is_last ? w->k_column : 0, w->qkv_stride);
     attention_rotate_keys(p, l);
+    tape_round_rows(p, w->qkv, w->qkv_stride, w->k_column, w->qkv_stride);
     if (is_last) {
         pass_keep_pooled(p);
         pass_norm(p, l->input_norm, l->linears, reads_norm, 1);
@@ -206,6 +207,8 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
         tape_keep_qkv(p, 0, w->k_column);
     }
     attention_rotate_queries(p, l);
+    tape_round_rows(p, w->qkv, w->qkv_stride, 0, w->k_column);
     attend(p, window, is_last);
+    tape_round_rows(p, w->attended, w->attended_stride, 0, w->attended_stride);
     project_output(p, l);
 }

@@ -185,9 +185,11 @@ static void through_heads(pass *p, const layer *l, int n_alive)
     head_group q = {0, c->n_heads, l->q_norm}, k = {p->w->k_column, c->n_kv_heads, l->k_norm};
     const int numbers[] = {0, 1, 2};
     p->n_rows = n_alive;
+    tape_round_rows(p, p->tape->d_qkv, p->w->qkv_stride, 0, p->w->k_column);
     pass_rows(p, heads_rows, &q);
     pass_rows(p, dy_rows, &numbers[0]);
     p->n_rows = p->n_tokens;
+    tape_round_rows(p, p->tape->d_qkv, p->w->qkv_stride, p->w->k_column, p->w->qkv_stride);
     pass_rows(p, heads_rows, &k);
     pass_rows(p, dy_rows, &numbers[1]);
     pass_rows(p, dy_rows, &numbers[2]);
@@ -280,6 +282,7 @@ void attention_backward(pass *p, const layer *l, int window, bool is_last)
     through_output(p, l);
     if (!tape_reaches(t, TAPE_QKV))
         return;
+    tape_round_rows(p, t->d_attended, t->d_attended_stride, 0, t->d_attended_stride);
     restore_qkv(p, l, n_alive);
     core_team team = {.p = p, .window = window, .pooled_only = is_last};
     atomic_init(&team.next, 0);

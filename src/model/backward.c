@@ -64,6 +64,7 @@ slant_status forward_record(tape *t, const train_batch *batch, float *logits, sl
         mlp_forward(p, &m->layers[t->layer]);
     }
     head_forward(p, logits);
+    tape_round(t, logits, (size_t)(p->n_sequences * m->config.n_labels));
     return SLANT_OK;
 }
 

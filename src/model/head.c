@@ -22,6 +22,8 @@ void head_forward(pass *p, float *logits)
     workspace *w = p->w;
     w->kernels->rmsnorm(w->hidden, w->hidden_stride, p->m->final_norm, c->rms_norm_eps, p->n_rows,
                         &w->final, 0);
+    if (p->tape != NULL)
+        tape_round(p->tape, w->final.data, (size_t)p->n_rows * w->final.stride);
     for (int s = 0; s < p->n_sequences; s++) {
         const float *x = (const float *)w->final.data + (size_t)s * w->final.stride;
         for (int label = 0; label < c->n_labels; label++) {
@@ -46,11 +48,13 @@ static void head_backward_row(pass *p, const float *d_logits, int s)
     for (int label = 0; label < c->n_labels; label++) {
         const float *weight = p->m->score + (size_t)label * n;
         float *gradient = t->score_gradient + (size_t)label * n, d = d_logits[label];
+        tape_round(t, &d, 1);
         for (size_t i = 0; i < n; i++) {
             d_final[i] += d * weight[i];
             gradient[i] += d * final[i];
         }
     }
+    tape_round(t, d_final, n);
     memset(t->d_hidden + row, 0, p->w->hidden_stride * sizeof(float));
     t->kernels->rmsnorm_backward(p->w->hidden + row, p->m->final_norm, c->rms_norm_eps, d_final,
                                  c->hidden_size, t->d_hidden + row);

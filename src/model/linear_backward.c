@@ -90,6 +90,7 @@ static void project_dy(group *g, int job, thread_scratch *scratch, int first, in
                  rows + panel * KERNEL_PANEL, width, false);
     }
     float scale = tape_adapter_scale(t, adapter);
+    tape_round(t, rows, (size_t)(end - first) * width);
     for (size_t i = 0; i < (size_t)(end - first) * width; i++)
         rows[i] *= scale;
     acts low = t->d_low[job];
@@ -154,6 +155,7 @@ static void sum_over_tokens(const group *g, int job, const acts *columns, int pa
         kernel_panels right = panels_of(g, job, chunk, panel, n_panels, s);
         multiply(g, scratch, &left, chunk * rank, rank, &right, s->products, COLUMNS, chunk > 0);
     }
+    tape_round(g->p->tape, s->products, (size_t)rank * COLUMNS);
 }
 
 /* 3a. dA for some columns. */

@@ -5,6 +5,7 @@
 #include "model/attention_core_backward.h"
 #include "model/plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A block of transposed panels should stay in the second-level cache while all tokens pass it. */
@@ -44,15 +45,11 @@ static int highest_rank(const model *m)
     return rank;
 }
 
-static size_t kept_bytes(const tape *t)
+static void plan_kept(planner *p, kept *k, dtype type, int n_rows, size_t n_columns)
 {
-    return t->kept_type == DTYPE_F32 ? 4 : 2;
-}
-
-static void plan_kept(planner *p, const tape *t, kept *k, int n_rows, size_t n_columns)
-{
+    k->type = type;
     k->stride = (n_columns + 31) / 32 * 32;
-    k->data = plan_piece(p, (size_t)n_rows * k->stride, kept_bytes(t));
+    k->data = plan_piece(p, (size_t)n_rows * k->stride, type == DTYPE_F32 ? 4 : 2);
 }
 
 static void plan_layer(planner *p, tape *t, tape_layer *slot, int index)
@@ -61,13 +58,13 @@ static void plan_layer(planner *p, tape *t, tape_layer *slot, int index)
     const workspace *w = t->w;
     bool is_last = index == c->n_layers - 1;
     int rows = w->max_tokens, alive = is_last ? t->max_sequences : rows;
-    plan_kept(p, t, &slot->hidden, rows, (size_t)c->hidden_size);
-    plan_kept(p, t, &slot->middle, alive, (size_t)c->hidden_size);
-    plan_kept(p, t, &slot->qkv, rows, w->qkv_stride);
-    plan_kept(p, t, &slot->gate, alive, (size_t)c->intermediate_size);
-    plan_kept(p, t, &slot->up, alive, (size_t)c->intermediate_size);
+    plan_kept(p, &slot->hidden, t->kept_type, rows, (size_t)c->hidden_size);
+    plan_kept(p, &slot->middle, t->kept_type, alive, (size_t)c->hidden_size);
+    plan_kept(p, &slot->qkv, t->kept_half_type, rows, w->qkv_stride);
+    plan_kept(p, &slot->gate, t->kept_type, alive, (size_t)c->intermediate_size);
+    plan_kept(p, &slot->up, t->kept_type, alive, (size_t)c->intermediate_size);
     if (t->m->layers[index].linears[LINEAR_O].adapter.rank > 0)
-        plan_kept(p, t, &slot->attended, alive, w->attended_stride);
+        plan_kept(p, &slot->attended, t->kept_half_type, alive, w->attended_stride);
     for (int which = 0; which < LINEAR_COUNT; which++) {
         int rank = t->m->layers[index].linears[which].adapter.rank;
         if (rank > 0)
@@ -214,9 +211,12 @@ slant_status tape_open(const model *m, workspace *w, const tape_options *options
     t->kernels = gradient_table_for(w->kernels);
     t->compute = w->compute == SLANT_COMPUTE_F32 ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_BF16;
     t->kept_type = w->compute == SLANT_COMPUTE_F32 ? DTYPE_F32 : DTYPE_BF16;
+    t->half = options->half;
+    t->kept_half_type = t->half ? DTYPE_F16 : t->kept_type;
     t->dropout = options->dropout;
     t->max_sequences = options->max_sequences;
     find_lowest(t);
+    assert(!t->half || w->lora_compute == SLANT_COMPUTE_F32); /* bf16 cannot hold a half */
     if (highest_rank(m) > TAPE_MAX_RANK) {
         status = status_fail(err, SLANT_ERR_UNSUPPORTED, "rank %d: the highest is %d",
                              highest_rank(m), TAPE_MAX_RANK);

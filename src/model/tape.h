@@ -28,6 +28,7 @@ typedef enum tape_stage { TAPE_QKV, TAPE_O, TAPE_GATE_UP, TAPE_DOWN } tape_stage
 
 /* Rows of fp32 values held in the tape's type. */
 typedef struct kept {
+    dtype type;
     size_t stride; /* elements */
     void *data;    /* [rows][stride]; NULL: not kept */
 } kept;
@@ -75,7 +76,9 @@ typedef struct tape {
     workspace *w;
     const gradient_table *kernels;
     slant_compute compute; /* of all products of the backward pass: F32 or BF16 */
-    dtype kept_type;
+    dtype kept_type;       /* of residuals, gate and up */
+    dtype kept_half_type;  /* of q, k, v and what attention gave: F16 where half */
+    bool half; /* adapters, head and attention round to half precision, as under autocast */
     tape_dropout dropout;
     int max_sequences;
     int first_layer;        /* the lowest with an adapter; n_layers where none has one */
@@ -126,6 +129,7 @@ typedef struct tape_options {
     tape_checkpointing checkpointing;
     size_t memory_limit; /* bytes of the tape; TAPE_KEEP_FITTING only */
     tape_dropout dropout;
+    bool half;
     int max_sequences; /* of a batch */
 } tape_options;
 
@@ -162,6 +166,11 @@ float tape_adapter_scale(const tape *t, const lora *adapter);
 int tape_token(const pass *p, int row);
 /* Row `row` of a kept matrix: n elements as fp32 into out. */
 void tape_load(const tape *t, const kept *k, int row, size_t n, float *out);
+
+/* Where the tape is half: x [n] rounded to half precision, beyond its range infinite. */
+void tape_round(const tape *t, float *x, size_t n);
+/* The same for columns of the rows that are alive. */
+void tape_round_rows(pass *p, float *rows, size_t stride, size_t first_column, size_t end_column);
 
 tape_scratch *tape_scratch_of(const pass *p, const thread_scratch *scratch);
 

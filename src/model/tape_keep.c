@@ -16,14 +16,10 @@ static tape_layer *slot_of(const pass *p)
     return &p->tape->layers[p->tape->layer];
 }
 
-static size_t kept_element(const tape *t)
+static void *kept_at(const kept *k, int row, size_t column)
 {
-    return t->kept_type == DTYPE_F32 ? 4 : 2;
-}
-
-static void *kept_at(const tape *t, const kept *k, int row, size_t column)
-{
-    return (char *)k->data + ((size_t)row * k->stride + column) * kept_element(t);
+    size_t element = k->type == DTYPE_F32 ? 4 : 2;
+    return (char *)k->data + ((size_t)row * k->stride + column) * element;
 }
 
 /* n_columns of rows row … row + n_rows; from's row 0 is row. */
@@ -31,13 +27,43 @@ static void store(const tape *t, const kept *k, int row, int n_rows, size_t colu
                   size_t n_columns, const float *from, size_t stride)
 {
     for (int r = 0; r < n_rows; r++)
-        t->kernels->narrow(from + (size_t)r * stride, t->kept_type, kept_at(t, k, row + r, column),
+        t->kernels->narrow(from + (size_t)r * stride, k->type, kept_at(k, row + r, column),
                            n_columns);
 }
 
 void tape_load(const tape *t, const kept *k, int row, size_t n, float *out)
 {
-    t->kernels->widen(kept_at(t, k, row, 0), t->kept_type, out, n);
+    t->kernels->widen(kept_at(k, row, 0), k->type, out, n);
+}
+
+void tape_round(const tape *t, float *x, size_t n)
+{
+    uint16_t halves[256];
+    for (size_t i = 0; t->half && i < n; i += 256) {
+        size_t here = n - i < 256 ? n - i : 256;
+        t->kernels->narrow(x + i, DTYPE_F16, halves, here);
+        t->kernels->widen(halves, DTYPE_F16, x + i, here);
+    }
+}
+
+typedef struct round_columns {
+    float *rows;
+    size_t stride, first, end;
+} round_columns;
+
+static void round_share(pass *p, const void *context, thread_scratch *scratch, int first, int end)
+{
+    const round_columns *c = context;
+    (void)scratch;
+    for (int r = first; r < end; r++)
+        tape_round(p->tape, c->rows + (size_t)r * c->stride + c->first, c->end - c->first);
+}
+
+void tape_round_rows(pass *p, float *rows, size_t stride, size_t first_column, size_t end_column)
+{
+    round_columns columns = {rows, stride, first_column, end_column};
+    if (p->tape != NULL && p->tape->half)
+        pass_rows(p, round_share, &columns);
 }
 
 int tape_token(const pass *p, int row)
@@ -137,11 +163,12 @@ static void drop_row(const pass *p, int which, int row, acts *x, int x_row)
                            (char *)x->data + (size_t)x_row * x->stride * element);
 }
 
-/* As linear_low_rank, from rows of the input with some elements dropped. */
-static void dropped_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
-                             const module_input *in, int in_row, int row, int n_rows)
+/* As linear_low_rank, from rows of the input with some elements dropped, or rounded to half. */
+static void remade_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
+                            const module_input *in, int in_row, int row, int n_rows)
 {
     workspace *w = p->w;
+    const tape *t = p->tape;
     acts dropped = tape_scratch_of(p, scratch)->dropped;
     lora scaled = l->adapter;
     scaled.scale = tape_adapter_scale(p->tape, &l->adapter);
@@ -149,9 +176,14 @@ static void dropped_low_rank(pass *p, thread_scratch *scratch, const linear *l, 
     for (int r = 0; r < n_rows; r += LINEAR_LOW_ROWS) {
         int n = n_rows - r < LINEAR_LOW_ROWS ? n_rows - r : LINEAR_LOW_ROWS;
         pass_input(p, in, in_row + r, n, &dropped, 0);
-        for (int i = 0; i < n; i++)
+        if (t->half)
+            tape_round(t, dropped.data, (size_t)n * dropped.stride);
+        for (int i = 0; i < n && t->dropout.p > 0; i++)
             drop_row(p, which, row + r + i, &dropped, i);
         linear_low_rank(w, scratch, &scaled, &dropped, 0, n, &w->low[which], row + r);
+        if (t->half)
+            tape_round(t, (float *)w->low[which].data + (size_t)(row + r) * w->low[which].stride,
+                       (size_t)n * w->low[which].stride);
     }
 }
 
@@ -160,8 +192,8 @@ void tape_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
 {
     if (l->adapter.rank == 0)
         return;
-    if (p->tape->dropout.p > 0)
-        dropped_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
+    if (p->tape->dropout.p > 0 || p->tape->half)
+        remade_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
     else
         linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->low[which],
                         row);

@@ -97,14 +97,22 @@ slant_status workspace_open(const model *m, const kernel_table *kernels, slant_c
                             int n_threads, int max_tokens, int max_sequence, workspace **out,
                             slant_error *err)
 {
+    bool narrow = compute != SLANT_COMPUTE_F32 && kernels->bf16_is_fast;
+    return workspace_open_lora(m, kernels, compute, narrow ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32,
+                               n_threads, max_tokens, max_sequence, out, err);
+}
+
+slant_status workspace_open_lora(const model *m, const kernel_table *kernels, slant_compute compute,
+                                 slant_compute lora_compute, int n_threads, int max_tokens,
+                                 int max_sequence, workspace **out, slant_error *err)
+{
     *out = NULL;
     workspace *w = mem_calloc(1, sizeof *w);
     if (w == NULL)
         goto out_of_memory;
     w->kernels = kernels;
     w->compute = compute;
-    w->lora_compute = compute != SLANT_COMPUTE_F32 && kernels->bf16_is_fast ? SLANT_COMPUTE_BF16
-                                                                            : SLANT_COMPUTE_F32;
+    w->lora_compute = lora_compute;
     w->n_threads = n_threads;
     w->max_tokens = max_tokens;
     w->max_sequence = max_sequence;

@@ -50,6 +50,10 @@ typedef struct workspace {
 slant_status workspace_open(const model *m, const kernel_table *kernels, slant_compute compute,
                             int n_threads, int max_tokens, int max_sequence, workspace **out,
                             slant_error *err);
+/* The same with low-rank products in the compute that is asked for. */
+slant_status workspace_open_lora(const model *m, const kernel_table *kernels, slant_compute compute,
+                                 slant_compute lora_compute, int n_threads, int max_tokens,
+                                 int max_sequence, workspace **out, slant_error *err);
 void workspace_close(workspace *w);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/philox.h"
+#include "quant/quant.h"
 
 #include <math.h>
 #include <string.h>
@@ -55,10 +56,10 @@ static bool list_tensors(parameters *p, const model *base, const lora_module *mo
 
 static kernel_weight matrix(const parameters *p, const parameter *t)
 {
-    return (kernel_weight){.n_out = t->rows,
-                           .n_in = t->columns,
-                           .type = DTYPE_F32,
-                           .data = (const uint8_t *)(p->values + t->first)};
+    bool half = p->halves != NULL;
+    const void *data = half ? (const void *)(p->halves + t->first) : p->values + t->first;
+    return (kernel_weight){
+        .n_out = t->rows, .n_in = t->columns, .type = half ? DTYPE_F16 : DTYPE_F32, .data = data};
 }
 
 /* The base's layers with the adapters that are trained in place of its own. */
@@ -83,31 +84,51 @@ static bool place_adapters(parameters *p, const model *base, const lora_module *
         }
     p->trained = *base;
     p->trained.layers = layers;
-    p->trained.score = p->values + next->first;
+    p->trained.score = p->halves != NULL ? p->half_score : p->values + next->first;
     return true;
 }
 
-slant_status parameters_open(const model *base, const lora_module *modules, parameters **out,
-                             slant_error *err)
+static bool take_memory(parameters *p, bool half)
+{
+    const parameter *score = &p->list[p->n - 1];
+    size_t n_score = (size_t)score->rows * (size_t)score->columns;
+    size_t floats = 2 * p->n_values * sizeof(float);
+    size_t halves = p->n_values * sizeof(uint16_t) + n_score * sizeof(float);
+    p->pages_bytes = floats + (half ? halves : 0);
+    p->pages = mem_alloc_pages(p->pages_bytes);
+    if (p->pages == NULL)
+        return false;
+    p->values = p->pages;
+    p->gradients = p->values + p->n_values;
+    if (half) {
+        p->half_score = p->gradients + p->n_values;
+        p->halves = (uint16_t *)(p->half_score + n_score);
+    }
+    return true;
+}
+
+slant_status parameters_open(const model *base, const lora_module *modules, bool half,
+                             parameters **out, slant_error *err)
 {
     *out = NULL;
     parameters *p = mem_calloc(1, sizeof *p);
-    if (p == NULL || !list_tensors(p, base, modules))
-        goto out_of_memory;
-    p->pages_bytes = 2 * p->n_values * sizeof(float);
-    p->pages = mem_alloc_pages(p->pages_bytes);
-    if (p->pages == NULL)
-        goto out_of_memory;
-    p->values = p->pages;
-    p->gradients = p->values + p->n_values;
-    if (!place_adapters(p, base, modules))
-        goto out_of_memory;
+    if (p == NULL || !list_tensors(p, base, modules) || !take_memory(p, half) ||
+        !place_adapters(p, base, modules)) {
+        parameters_close(p);
+        return status_fail(err, SLANT_ERR_MEMORY, "out of memory for the adapter that is trained");
+    }
     *out = p;
     return SLANT_OK;
+}
 
-out_of_memory:
-    parameters_close(p);
-    return status_fail(err, SLANT_ERR_MEMORY, "out of memory for the adapter that is trained");
+void parameters_publish(parameters *p)
+{
+    const parameter *score = &p->list[p->n - 1];
+    if (p->halves == NULL)
+        return;
+    quant_get(DTYPE_F16)->encode_row(p->values, p->halves, p->n_values);
+    quant_get(DTYPE_F16)->decode_row(p->halves + score->first, p->half_score,
+                                     (size_t)score->rows * (size_t)score->columns);
 }
 
 void parameters_close(parameters *p)
@@ -133,41 +154,62 @@ static double unit(uint32_t bits)
     return ((double)bits + 0.5) / 4294967296.0;
 }
 
-static void start_a(parameters *p, int t, uint64_t seed)
+static void start_uniform(parameters *p, int t, uint64_t seed, double bound)
 {
-    const parameter *a = &p->list[t];
-    double bound = 1.0 / sqrt((double)a->columns);
-    for (size_t i = 0; i < (size_t)a->rows * (size_t)a->columns; i++) {
+    const parameter *to = &p->list[t];
+    for (size_t i = 0; i < (size_t)to->rows * (size_t)to->columns; i++) {
         uint32_t bits[4];
         draw(seed, t, i, bits);
-        p->values[a->first + i] = (float)((2.0 * unit(bits[0]) - 1.0) * bound);
+        p->values[to->first + i] = (float)((2.0 * unit(bits[0]) - 1.0) * bound);
     }
 }
 
 /* Box and Muller (1958). */
-static void start_score(parameters *p, int t, uint64_t seed)
+static void start_normal(parameters *p, int t, uint64_t seed, double deviation)
 {
-    const parameter *score = &p->list[t];
-    for (size_t i = 0; i < (size_t)score->rows * (size_t)score->columns; i++) {
+    const parameter *to = &p->list[t];
+    for (size_t i = 0; i < (size_t)to->rows * (size_t)to->columns; i++) {
         uint32_t bits[4];
         draw(seed, t, i, bits);
-        double radius = sqrt(-2.0 * log(unit(bits[0])));
-        p->values[score->first + i] =
-            (float)(0.02 * radius * cos(6.283185307179586 * unit(bits[1])));
+        double radius = deviation * sqrt(-2.0 * log(unit(bits[0])));
+        p->values[to->first + i] = (float)(radius * cos(6.283185307179586 * unit(bits[1])));
     }
 }
 
-void parameters_start(parameters *p, const model *base, uint64_t seed)
+void parameters_start(parameters *p, const model *base, uint64_t seed, bool gaussian)
 {
     memset(p->values, 0, p->n_values * sizeof *p->values);
-    for (int t = 0; t < p->n - 1; t += 2)
-        start_a(p, t, seed);
+    for (int t = 0; t < p->n - 1; t += 2) {
+        const parameter *a = &p->list[t];
+        if (gaussian)
+            start_normal(p, t, seed, 1.0 / a->rows);
+        else
+            start_uniform(p, t, seed, 1.0 / sqrt((double)a->columns));
+    }
     const parameter *score = &p->list[p->n - 1];
     if (base->score != NULL)
         memcpy(p->values + score->first, base->score,
                (size_t)score->rows * (size_t)score->columns * sizeof *p->values);
     else
-        start_score(p, p->n - 1, seed);
+        start_normal(p, p->n - 1, seed, 0.02);
+}
+
+static size_t weight_bytes(const kernel_weight *w)
+{
+    size_t n = (size_t)w->n_out * (size_t)w->n_in;
+    if (w->type == DTYPE_NF4)
+        return n / 2 + n / 64 * (w->absmax != NULL ? sizeof(float) : 1);
+    const dtype_info *info = dtype_get(w->type);
+    return n / (size_t)info->block_values * (size_t)info->block_bytes;
+}
+
+size_t weights_bytes(const model *m)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < m->config.n_layers; i++)
+        for (int which = 0; which < LINEAR_COUNT; which++)
+            bytes += weight_bytes(&m->layers[i].linears[which].w);
+    return bytes;
 }
 
 void parameters_attach(const parameters *p, tape *t)

@@ -199,6 +199,31 @@ static void narrow_gradients_keep_their_direction(void **state)
     }
 }
 
+/* Under half precision logits are halves, gradients keep their direction, and what overflows is
+ * infinite, so that a scaler sees it. */
+static void half_precision_rounds_and_overflows(void **state)
+{
+    (void)state;
+    rig exact, half;
+    rig_options options = {.compute = SLANT_COMPUTE_F32};
+    open_rig(&exact, train_case_named("qwen3_all"), &options);
+    double loss = run(&exact);
+    options.half = true;
+    open_rig(&half, train_case_named("qwen3_all"), &options);
+    assert_float_equal(run(&half), loss, 2e-3);
+    for (int i = 0; i < N_SEQUENCES * TRAIN_LABELS; i++)
+        assert_true(half.logits[i] == f16_to_f32(f16_from_f32(half.logits[i])));
+    size_t n = exact.params->n_values;
+    assert_true(cosine(exact.params->gradients, half.params->gradients, n) >= 0.999);
+    assert_memory_not_equal(exact.params->gradients, half.params->gradients, n * sizeof(float));
+    for (int i = 0; i < N_SEQUENCES * TRAIN_LABELS; i++)
+        half.d_logits[i] *= 1e6f;
+    backward(half.t, half.d_logits);
+    assert_false(isfinite(gradient_norm(half.params)));
+    close_rig(&half);
+    close_rig(&exact);
+}
+
 /* An article's dropout is its own: the logits are the same to the bit whatever stands beside it. */
 static void dropout_does_not_depend_on_packing(void **state)
 {
@@ -242,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_limit_that_is_too_low_is_refused),
         cmocka_unit_test(gradients_agree_with_finite_differences),
         cmocka_unit_test(narrow_gradients_keep_their_direction),
+        cmocka_unit_test(half_precision_rounds_and_overflows),
         cmocka_unit_test(dropout_does_not_depend_on_packing),
         cmocka_unit_test(a_step_allocates_nothing),
     };

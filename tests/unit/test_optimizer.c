@@ -5,8 +5,10 @@
 #include "train/sampler.h"
 #include "train/scaler.h"
 #include "train/schedule.h"
+#include "train/tally.h"
 #include "train_rig.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 static safetensors *open_golden(const char *name)
@@ -177,6 +179,31 @@ static void scales_are_gradscalers(void **state)
     safetensors_close(st);
 }
 
+static double next_number(char **at)
+{
+    return strtod(*at, at);
+}
+
+/* Averages run over the labels that occur: scikit-learn takes those of truths and answers. */
+static void averages_are_scikit_learns(void **state)
+{
+    (void)state;
+    buf text = {0};
+    assert_int_equal(file_read(GOLDEN "tally.txt", 1 << 16, &text, &err), SLANT_OK);
+    char *at = text.data;
+    for (int line = 0; line < 9; line++) {
+        int64_t confusion[25];
+        int n = (int)next_number(&at);
+        for (int i = 0; i < n * n; i++)
+            confusion[i] = (int64_t)next_number(&at);
+        tally t = tally_confusion(confusion, n, (tally_average)(line % 3));
+        const double got[] = {t.accuracy, t.precision, t.recall, t.f1};
+        for (int i = 0; i < 4; i++)
+            assert_true(fabs(got[i] - next_number(&at)) < 1e-12);
+    }
+    buf_free(&text);
+}
+
 /* One micro-batch of the golden run: articles number … number + 3. */
 static double micro_batch(rig *r, int step, int micro, int number)
 {
@@ -304,6 +331,7 @@ int main(void)
         cmocka_unit_test(runs_have_the_trainers_length),
         cmocka_unit_test(losses_are_pytorchs),
         cmocka_unit_test(scales_are_gradscalers),
+        cmocka_unit_test(averages_are_scikit_learns),
         cmocka_unit_test(thirty_steps_end_where_pytorchs_do),
         cmocka_unit_test(a_paged_file_that_cannot_be_is_an_error),
         cmocka_unit_test(overflow_shows_in_the_norm),

@@ -4,6 +4,7 @@
 
 #include "formats/safetensors.h"
 #include "model/backward.h"
+#include "quant/quant.h"
 #include "train/loss.h"
 #include "train/parameters.h"
 #include "train_model.h"
@@ -34,6 +35,7 @@ typedef struct rig_options {
     tape_checkpointing checkpointing;
     size_t memory_limit;
     tape_dropout dropout;
+    bool half;
     const kernel_table *kernels;
 } rig_options;
 
@@ -66,20 +68,24 @@ static inline void open_rig(rig *r, const train_case *c, const rig_options *o)
     for (int i = 0; i < c->n_layers; i++)
         for (int which = 0; which < LINEAR_COUNT; which++)
             r->modules[i * LINEAR_COUNT + which] = module_of(c, i, which);
-    assert_int_equal(parameters_open(&r->base, r->modules, &r->params, &err), SLANT_OK);
+    assert_int_equal(parameters_open(&r->base, r->modules, o->half, &r->params, &err), SLANT_OK);
     for (int i = 0; i < r->params->n; i++) {
         const parameter *p = &r->params->list[i];
         train_fill(r->params->values + p->first, p->name, p->rows, p->columns);
     }
+    parameters_publish(r->params);
     fill_batch(r);
     const kernel_table *kernels = o->kernels ? o->kernels : kernel_table_named("scalar");
-    assert_int_equal(workspace_open(&r->params->trained, kernels, o->compute,
-                                    o->n_threads > 0 ? o->n_threads : 1, N_TOKENS, LONGEST, &r->w,
-                                    &err),
+    bool narrow = o->compute != SLANT_COMPUTE_F32 && kernels->bf16_is_fast && !o->half;
+    slant_compute low = narrow ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
+    assert_int_equal(workspace_open_lora(&r->params->trained, kernels, o->compute, low,
+                                         o->n_threads > 0 ? o->n_threads : 1, N_TOKENS, LONGEST,
+                                         &r->w, &err),
                      SLANT_OK);
     tape_options options = {.checkpointing = o->checkpointing,
                             .memory_limit = o->memory_limit,
                             .dropout = o->dropout,
+                            .half = o->half,
                             .max_sequences = N_SEQUENCES};
     if (tape_open(&r->params->trained, r->w, &options, &r->t, &err) != SLANT_OK)
         fail_msg("%s", err.message);

@@ -1,0 +1,89 @@
+#include "train/trainer.h"
+
+#include "model/forward.h"
+#include "model/head.h"
+
+#include <string.h>
+
+void trainer_fill_batch(trainer *t, const dataset *d, const int *rows, int first, int n,
+                        uint32_t first_sample)
+{
+    trainer_batch *b = &t->batch;
+    size_t n_values = (size_t)t->labels.n;
+    b->n = n;
+    b->bounds[0] = 0;
+    for (int i = 0; i < n; i++) {
+        int row = rows == NULL ? first + i : rows[first + i];
+        int length = d->lengths[row];
+        int32_t *ids = b->ids + b->bounds[i];
+        memcpy(ids, d->ids + d->starts[row], (size_t)length * sizeof *ids);
+        b->bounds[i + 1] = b->bounds[i] + length;
+        b->pooled[i] = head_pooled(ids, length, t->base.config.pad_token_id);
+        b->samples[i] = first_sample + (uint32_t)i;
+        if (d->labels != NULL)
+            b->labels[i] = d->labels[row];
+        else
+            memcpy(b->values + (size_t)i * n_values, d->values + (size_t)row * n_values,
+                   n_values * sizeof *b->values);
+    }
+}
+
+double trainer_batch_loss(trainer *t, double scale, bool want_derivative)
+{
+    trainer_batch *b = &t->batch;
+    loss_targets targets = {b->labels, b->values};
+    return loss_mean(&t->loss, b->logits, &targets, b->n, scale,
+                     want_derivative ? b->d_logits : NULL);
+}
+
+/* As many of the set's next rows as one pass holds: results do not depend on it. */
+static int rows_that_fit(const trainer *t, const dataset *d, int first)
+{
+    const trainer_batch *b = &t->batch;
+    int64_t n_ids = 0;
+    int n = 0;
+    while (first + n < d->n && n < b->cap_sequences && n_ids + d->lengths[first + n] <= b->cap_ids)
+        n_ids += d->lengths[first + n++];
+    return n;
+}
+
+static int highest(const float *logits, int n)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (logits[i] > logits[best])
+            best = i;
+    return best;
+}
+
+static void count_answers(const trainer *t, int64_t *confusion)
+{
+    const trainer_batch *b = &t->batch;
+    int n = t->labels.n;
+    for (int i = 0; i < b->n; i++)
+        confusion[b->labels[i] * n + highest(b->logits + i * n, n)]++;
+}
+
+slant_status measure_set(trainer *t, const dataset *d, double *loss, int64_t *confusion,
+                         slant_error *err)
+{
+    trainer_batch *b = &t->batch;
+    double sum = 0;
+    if (confusion != NULL)
+        memset(confusion, 0, (size_t)t->labels.n * (size_t)t->labels.n * sizeof *confusion);
+    for (int first = 0, n; first < d->n; first += n) {
+        if (words_stop_asked(t))
+            return status_fail(err, SLANT_ERR_CANCELLED, "stopped while measuring");
+        n = rows_that_fit(t, d, first);
+        trainer_fill_batch(t, d, NULL, first, n, 0);
+        slant_status status = forward(&t->params->trained, t->work, b->ids, b->bounds, b->n,
+                                      b->pooled, b->logits, err);
+        if (status != SLANT_OK)
+            return status;
+        sum += trainer_batch_loss(t, 1, false) * n;
+        if (confusion != NULL)
+            count_answers(t, confusion);
+    }
+    *loss = sum / d->n;
+    return SLANT_OK;
+}
