@@ -43,7 +43,8 @@ if(SLANT_FUZZ)
         get_filename_component(name ${source} NAME_WE)
         add_executable(${name} ${source})
         target_link_libraries(${name} PRIVATE slant_static)
-        target_compile_options(${name} PRIVATE -Wno-missing-prototypes) # libFuzzer calls it by name
+        # libFuzzer calls it by name.
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
         add_test(NAME ${name} COMMAND ${name} -seed=1 -max_total_time=5 -timeout=20
