@@ -69,19 +69,24 @@ static void refuse_rewriting_init(reading *in)
                    name);
 }
 
+/* An array of n items; NULL where they are too many or memory is out, and that is recorded. */
+static void *reserve(reading *in, const char *key, size_t n, size_t item_bytes)
+{
+    void *items = n > MAX_NAMES ? NULL : arena_alloc(in->a, n, item_bytes);
+    if (n > MAX_NAMES)
+        field_fail(&in->r, SLANT_ERR_FORMAT, "%s: more than %d entries", key, MAX_NAMES);
+    else if (items == NULL)
+        out_of_memory(in);
+    return items;
+}
+
 /* A list of strings under key; what: what each is, for messages. */
 static void read_names(reading *in, const json_t *list, const char *key, module_set *out)
 {
     size_t n = json_array_size(list);
-    if (n > MAX_NAMES) {
-        field_fail(&in->r, SLANT_ERR_FORMAT, "%s: more than %d names", key, MAX_NAMES);
+    out->names = reserve(in, key, n, sizeof *out->names);
+    if (out->names == NULL)
         return;
-    }
-    out->names = arena_alloc(in->a, n, sizeof *out->names);
-    if (out->names == NULL) {
-        out_of_memory(in);
-        return;
-    }
     for (size_t i = 0; i < n && in->r.status == SLANT_OK; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         if (name == NULL)
@@ -102,6 +107,18 @@ static name_pattern *read_pattern(reading *in, const char *before, const char *t
     if (status != SLANT_OK)
         in->r.status = status_context(in->r.err, status, "%s", in->c->file);
     return pattern;
+}
+
+static bool reserve_rules(reading *in, const char *key, module_rules *set, size_t n)
+{
+    set->rules = reserve(in, key, n, sizeof *set->rules);
+    return set->rules != NULL;
+}
+
+static void add_rule(module_rules *set, name_pattern *pattern, double value)
+{
+    if (pattern != NULL)
+        set->rules[set->n_rules++] = (module_rule){pattern, value};
 }
 
 /* A list of names, or a pattern. */
@@ -136,47 +153,40 @@ static void read_targets(reading *in)
 /* Modules that are saved whole are never adapted: PEFT takes each name as a pattern. */
 static void read_saved(reading *in)
 {
-    adapter_config *c = in->c;
+    module_set set = {0};
     const json_t *list = field_array(&in->r, in->root, "modules_to_save");
-    if (list != NULL)
-        read_names(in, list, "modules_to_save", &c->saved);
-    if (c->saved.n_names == 0 || in->r.status != SLANT_OK)
+    if (list == NULL)
         return;
-    c->kept = arena_alloc(in->a, (size_t)c->saved.n_names, sizeof *c->kept);
-    if (c->kept == NULL) {
-        out_of_memory(in);
+    read_names(in, list, "modules_to_save", &set);
+    if (in->r.status != SLANT_OK ||
+        !reserve_rules(in, "modules_to_save", &in->c->saved, (size_t)set.n_names))
         return;
-    }
-    for (int i = 0; i < c->saved.n_names; i++)
-        c->kept[i] =
-            read_pattern(in, "(?:^|.*\\.)(?:", c->saved.names[i], ")(?:\\..*)?", "modules_to_save");
+    for (int i = 0; i < set.n_names; i++)
+        add_rule(&in->c->saved,
+                 read_pattern(in, "(?:^|.*\\.)(?:", set.names[i], ")(?:\\..*)?", "modules_to_save"),
+                 0);
 }
 
 static void read_layer_patterns(reading *in)
 {
-    adapter_config *c = in->c;
-    const json_t *value = field_get(in->root, "layers_pattern");
+    static const char what[] = "layers_pattern";
+    module_rules *rules = &in->c->layer_patterns;
+    const json_t *value = field_get(in->root, what);
     const char *one;
     module_set set = {0};
     if (json_is_array(value)) {
-        read_names(in, value, "layers_pattern", &set);
+        read_names(in, value, what, &set);
     } else if (value != NULL) {
-        one = read_string(in, "layers_pattern");
+        one = read_string(in, what);
         set = (module_set){.names = &one, .n_names = one != NULL && one[0] != '\0'};
     }
-    c->layer_patterns = arena_alloc(in->a, (size_t)set.n_names + 1, sizeof *c->layer_patterns);
-    if (c->layer_patterns == NULL) {
-        out_of_memory(in);
+    if (!reserve_rules(in, what, rules, (size_t)set.n_names + 1))
         return;
-    }
-    if (set.n_names == 0) {
-        c->layer_patterns[0] =
-            read_pattern(in, ".*?\\.[^.]*\\.(?P<idx>\\d+)\\.", "", ".*", "layers_pattern");
-        c->n_layer_patterns = 1;
-    }
+    if (set.n_names == 0)
+        add_rule(rules, read_pattern(in, ".*?\\.[^.]*\\.(?P<idx>\\d+)\\.", "", ".*", what), 0);
     for (int i = 0; i < set.n_names; i++)
-        c->layer_patterns[c->n_layer_patterns++] = read_pattern(
-            in, "(?:^|.*?\\.)", set.names[i], "\\.(?P<idx>\\d+)\\..*", "layers_pattern");
+        add_rule(rules,
+                 read_pattern(in, "(?:^|.*?\\.)", set.names[i], "\\.(?P<idx>\\d+)\\..*", what), 0);
 }
 
 /* Combinations that PEFT refuses, since one of the two would be without effect. */
@@ -201,11 +211,9 @@ static void read_layers(reading *in)
     size_t n = json_is_array(value) ? json_array_size(value) : value != NULL;
     if (n == 0)
         return;
-    c->layers = n > MAX_NAMES ? NULL : arena_alloc(in->a, n, sizeof *c->layers);
-    if (c->layers == NULL) {
-        out_of_memory(in);
+    c->layers = reserve(in, "layers_to_transform", n, sizeof *c->layers);
+    if (c->layers == NULL)
         return;
-    }
     for (size_t i = 0; i < n; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         json_int_t layer = json_is_integer(item) ? json_integer_value(item) : -1;
@@ -217,35 +225,22 @@ static void read_layers(reading *in)
     read_layer_patterns(in);
 }
 
-static module_value *read_values(reading *in, const char *key, double max, bool whole,
-                                 int *n_values)
+static void read_values(reading *in, const char *key, double max, bool whole, module_rules *rules)
 {
     const json_t *object = field_object(&in->r, in->root, key);
-    size_t n = json_object_size(object);
-    if (n == 0)
-        return NULL;
-    module_value *values = n > MAX_NAMES ? NULL : arena_alloc(in->a, n, sizeof *values);
-    if (values == NULL) {
-        out_of_memory(in);
-        return NULL;
-    }
     const char *name;
     json_t *value;
+    if (json_object_size(object) == 0 || !reserve_rules(in, key, rules, json_object_size(object)))
+        return;
     json_object_foreach((json_t *)object, name, value)
     {
         double number = json_number_value(value);
         if (!(whole ? json_is_integer(value) : json_is_number(value)) || !(number > 0) ||
             number > max)
-            field_fail(&in->r, SLANT_ERR_FORMAT, "%s of \"%s\": expected a number from 1 to %g",
-                       key, name, max);
-        if (in->r.status != SLANT_OK)
-            break;
-        values[(*n_values)++] =
-            (module_value){.key = copy_string(in, name),
-                           .pattern = read_pattern(in, "(?:.*\\.)?(?:", name, ")", key),
-                           .value = number};
+            field_fail(&in->r, SLANT_ERR_FORMAT,
+                       "%s of \"%s\": expected a number up to %g, above 0", key, name, max);
+        add_rule(rules, read_pattern(in, "(?:.*\\.)?(?:", name, ")", key), number);
     }
-    return values;
 }
 
 static void read_all(reading *in)
@@ -265,8 +260,8 @@ static void read_all(reading *in)
     read_modules(in, "exclude_modules", &c->excluded);
     read_saved(in);
     read_layers(in);
-    c->ranks = read_values(in, "rank_pattern", MAX_RANK, true, &c->n_ranks);
-    c->alphas = read_values(in, "alpha_pattern", 1e9, false, &c->n_alphas);
+    read_values(in, "rank_pattern", MAX_RANK, true, &c->ranks);
+    read_values(in, "alpha_pattern", 1e9, false, &c->alphas);
     c->task_type = read_string(in, "task_type");
     c->is_sequence_classification = c->task_type != NULL && strcmp(c->task_type, "SEQ_CLS") == 0;
     c->bias = read_string(in, "bias");
@@ -288,21 +283,19 @@ slant_status adapter_config_from_json(adapter_config *c, const char *json, size_
     return in.r.status;
 }
 
-static void close_patterns(name_pattern **patterns, int n)
+static void close_rules(const module_rules *set)
 {
-    for (int i = 0; patterns != NULL && i < n; i++)
-        name_pattern_close(patterns[i]);
+    for (int i = 0; i < set->n_rules; i++)
+        name_pattern_close(set->rules[i].pattern);
 }
 
 void adapter_config_close(adapter_config *c)
 {
     name_pattern_close(c->targets.pattern);
     name_pattern_close(c->excluded.pattern);
-    close_patterns(c->kept, c->saved.n_names);
-    close_patterns(c->layer_patterns, c->n_layer_patterns);
-    for (int i = 0; i < c->n_ranks; i++)
-        name_pattern_close(c->ranks[i].pattern);
-    for (int i = 0; i < c->n_alphas; i++)
-        name_pattern_close(c->alphas[i].pattern);
+    close_rules(&c->saved);
+    close_rules(&c->layer_patterns);
+    close_rules(&c->ranks);
+    close_rules(&c->alphas);
     *c = (adapter_config){0};
 }

@@ -14,12 +14,16 @@ typedef struct module_set {
     name_pattern *pattern; /* NULL: the names decide */
 } module_set;
 
-/* Rank or alpha of modules that have their own. */
-typedef struct module_value {
-    const char *key;
+/* What counts for the modules whose path matches: a rank or an alpha, or nothing but the match. */
+typedef struct module_rule {
     name_pattern *pattern;
     double value;
-} module_value;
+} module_rule;
+
+typedef struct module_rules {
+    module_rule *rules; /* [n_rules], the first that matches counts */
+    int n_rules;
+} module_rules;
 
 typedef struct adapter_config {
     const char *file;
@@ -28,14 +32,11 @@ typedef struct adapter_config {
     bool rslora;
     bool all_linear;
     module_set targets, excluded;
-    module_set saved;              /* modules_to_save, each a pattern of its own in `kept` */
-    name_pattern **kept;           /* [saved.n_names] */
-    int *layers;                   /* [n_layers] layers_to_transform */
-    int n_layers;                  /* 0: all */
-    name_pattern **layer_patterns; /* [n_layer_patterns] */
-    int n_layer_patterns;
-    module_value *ranks, *alphas;
-    int n_ranks, n_alphas;
+    module_rules saved;          /* modules_to_save */
+    int *layers;                 /* [n_layers] layers_to_transform */
+    int n_layers;                /* 0: all */
+    module_rules layer_patterns; /* how a layer's number is found in a path */
+    module_rules ranks, alphas;
     bool is_sequence_classification; /* task_type SEQ_CLS: the score head is always saved */
     const char *base_model_name;     /* information; NULL: none */
     const char *bias;                /* "none", …: counts only through the tensors that are there */

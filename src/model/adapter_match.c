@@ -27,8 +27,8 @@ static slant_status is_excluded(const adapter_config *c, const char *module, boo
                                 slant_error *err)
 {
     slant_status status = in_set(&c->excluded, module, excluded, err);
-    for (int i = 0; status == SLANT_OK && !*excluded && i < c->saved.n_names; i++)
-        status = name_pattern_match(c->kept[i], module, excluded, err);
+    for (int i = 0; status == SLANT_OK && !*excluded && i < c->saved.n_rules; i++)
+        status = name_pattern_match(c->saved.rules[i].pattern, module, excluded, err);
     return status;
 }
 
@@ -49,8 +49,8 @@ static slant_status in_layers(const adapter_config *c, const char *module, bool 
     *is_in = c->n_layers == 0 || whole_name(&c->targets, module);
     if (*is_in)
         return SLANT_OK;
-    for (int i = 0; status == SLANT_OK && index < 0 && i < c->n_layer_patterns; i++)
-        status = name_pattern_index(c->layer_patterns[i], module, &index, err);
+    for (int i = 0; status == SLANT_OK && index < 0 && i < c->layer_patterns.n_rules; i++)
+        status = name_pattern_index(c->layer_patterns.rules[i].pattern, module, &index, err);
     for (int i = 0; i < c->n_layers; i++)
         *is_in = *is_in || (index >= 0 && c->layers[i] == index);
     return status;
@@ -75,16 +75,16 @@ slant_status adapter_config_targets(const adapter_config *c, const char *module,
 }
 
 /* The first key that matches decides, as in PEFT. */
-static slant_status value_of(const module_value *values, int n_values, const char *module,
-                             double usual, double *value, slant_error *err)
+static slant_status value_of(const module_rules *set, const char *module, double usual,
+                             double *value, slant_error *err)
 {
     slant_status status = SLANT_OK;
     bool matches = false;
     *value = usual;
-    for (int i = 0; status == SLANT_OK && !matches && i < n_values; i++) {
-        status = name_pattern_match(values[i].pattern, module, &matches, err);
+    for (int i = 0; status == SLANT_OK && !matches && i < set->n_rules; i++) {
+        status = name_pattern_match(set->rules[i].pattern, module, &matches, err);
         if (matches)
-            *value = values[i].value;
+            *value = set->rules[i].value;
     }
     return status;
 }
@@ -93,9 +93,9 @@ slant_status adapter_config_scale(const adapter_config *c, const char *module, i
                                   float *scale, slant_error *err)
 {
     double r, alpha;
-    slant_status status = value_of(c->ranks, c->n_ranks, module, c->rank, &r, err);
+    slant_status status = value_of(&c->ranks, module, c->rank, &r, err);
     if (status == SLANT_OK)
-        status = value_of(c->alphas, c->n_alphas, module, c->alpha, &alpha, err);
+        status = value_of(&c->alphas, module, c->alpha, &alpha, err);
     if (status != SLANT_OK)
         return status;
     *rank = (int)r;

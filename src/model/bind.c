@@ -116,7 +116,7 @@ static slant_status bind_linears(model *m, slant_dtype wanted, int n_threads, sl
     hold_job *jobs = mem_calloc((size_t)n_jobs, sizeof *jobs);
     slant_status status = SLANT_OK;
     if (jobs == NULL)
-        status = status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", m->path);
+        return status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", m->path);
     for (int i = 0; status == SLANT_OK && i < n_jobs; i++)
         status = plan_linear(m, i / LINEAR_COUNT, i % LINEAR_COUNT, wanted, &jobs[i], err);
     /* What is unknown or missing is said before the work begins. */

@@ -85,6 +85,11 @@ static void add_rows(tensor_list *list, const char *name, dtype type, int64_t n_
         list->items[list->n_items - 1].block = type;
 }
 
+static bool same_bytes(const void *a, const void *b, size_t size_bytes)
+{
+    return memcmp(a, b, size_bytes) == 0;
+}
+
 static void add_panels(tensor_list *list, const char *name, const kernel_weight *w)
 {
     int64_t n_panels = (w->n_out + NF4_PANEL - 1) / NF4_PANEL, n_blocks = w->n_in / NF4_BLOCK;
@@ -102,14 +107,14 @@ static void add_panels(tensor_list *list, const char *name, const kernel_weight 
                                         (is_nested ? 1 : sizeof *w->absmax)};
     add(list, name, ".nf4", codes);
     add(list, name, ".absmax", absmax);
-    if (memcmp(w->code_map, nf4_codes, sizeof nf4_codes) != 0)
+    if (!same_bytes(w->code_map, nf4_codes, sizeof nf4_codes))
         add_floats(list, name, ".quant_map", w->code_map, 16);
     if (!is_nested)
         return;
     add_floats(list, name, ".nested_absmax", w->nested_absmax,
                nf4_n_nested((int64_t)w->n_out * w->n_in));
     add_floats(list, name, ".nested_offset", &w->nested_offset, 1);
-    if (memcmp(w->nested_map, nf4_dynamic_map, sizeof nf4_dynamic_map) != 0)
+    if (!same_bytes(w->nested_map, nf4_dynamic_map, sizeof nf4_dynamic_map))
         add_floats(list, name, ".nested_quant_map", w->nested_map, 256);
 }
 

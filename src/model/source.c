@@ -206,11 +206,12 @@ slant_status source_locate(const source *s, const source_tensor *t, int *fd, uin
 
 void source_forget(const void *bytes, size_t size_bytes)
 {
-    const uintptr_t page = 4096;
-    uintptr_t start = ((uintptr_t)bytes + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)bytes + size_bytes) & ~(page - 1);
-    if (start < end)
-        (void)madvise((void *)start, end - start, MADV_DONTNEED); /* a hint: the file has them */
+    const size_t page = 4096;
+    size_t before = -(uintptr_t)bytes % page; /* to the first page that is all ours */
+    if (size_bytes < before + page)
+        return;
+    size_t whole_bytes = (size_bytes - before) / page * page;
+    (void)madvise((uint8_t *)bytes + before, whole_bytes, MADV_DONTNEED); /* the file has them */
 }
 
 slant_status source_tokenizer(const source *s, tokenizer **out, slant_error *err)
