@@ -47,29 +47,10 @@ set_property(SOURCE src/api/features.c APPEND PROPERTY
 add_library(slant_objects OBJECT ${SLANT_LIBRARY_SOURCES})
 target_link_libraries(slant_objects PUBLIC slant_options)
 
-# Three forms of the library. Tests and the program link every symbol of slant_static; what is
-# installed offers the symbols that start with slant_ alone, shared and static alike.
+# Tests and the program link every symbol; what is installed is made in cmake/Install.cmake.
 add_library(slant_static STATIC $<TARGET_OBJECTS:slant_objects>)
 set_target_properties(slant_static PROPERTIES OUTPUT_NAME slant_all)
 target_link_libraries(slant_static PUBLIC slant_options)
-
-add_library(slant_shared SHARED $<TARGET_OBJECTS:slant_objects>)
-set_target_properties(slant_shared PROPERTIES OUTPUT_NAME slant
-    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-    LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/slant.map)
-target_link_libraries(slant_shared PRIVATE slant_options)
-target_link_options(slant_shared PRIVATE
-    -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/slant.map -Wl,--no-undefined)
-
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/libslant.a
-    COMMAND ${CMAKE_LINKER} -r -o slant_one.o $<TARGET_OBJECTS:slant_objects>
-    COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=slant_* slant_one.o
-    COMMAND ${CMAKE_COMMAND} -E rm -f libslant.a
-    COMMAND ${CMAKE_AR} rcs libslant.a slant_one.o
-    COMMAND ${CMAKE_COMMAND} -E rm -f slant_one.o
-    DEPENDS slant_objects $<TARGET_OBJECTS:slant_objects>
-    COMMAND_EXPAND_LISTS VERBATIM COMMENT "Putting the static library together")
-add_custom_target(slant_archive ALL DEPENDS ${CMAKE_BINARY_DIR}/libslant.a)
 
 # The program's own rooms: a library too, so that tests can call into them.
 file(GLOB SLANT_CLI_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
