@@ -153,18 +153,17 @@ static void read_targets(reading *in)
 /* Modules that are saved whole are never adapted: PEFT takes each name as a pattern. */
 static void read_saved(reading *in)
 {
-    module_set set = {0};
-    const json_t *list = field_array(&in->r, in->root, "modules_to_save");
+    static const char what[] = "modules_to_save";
+    adapter_config *c = in->c;
+    const json_t *list = field_array(&in->r, in->root, what);
     if (list == NULL)
         return;
-    read_names(in, list, "modules_to_save", &set);
-    if (in->r.status != SLANT_OK ||
-        !reserve_rules(in, "modules_to_save", &in->c->saved, (size_t)set.n_names))
+    read_names(in, list, what, &c->saved);
+    if (in->r.status != SLANT_OK || !reserve_rules(in, what, &c->kept, (size_t)c->saved.n_names))
         return;
-    for (int i = 0; i < set.n_names; i++)
-        add_rule(&in->c->saved,
-                 read_pattern(in, "(?:^|.*\\.)(?:", set.names[i], ")(?:\\..*)?", "modules_to_save"),
-                 0);
+    for (int i = 0; i < c->saved.n_names; i++)
+        add_rule(&c->kept,
+                 read_pattern(in, "(?:^|.*\\.)(?:", c->saved.names[i], ")(?:\\..*)?", what), 0);
 }
 
 static void read_layer_patterns(reading *in)
@@ -293,7 +292,7 @@ void adapter_config_close(adapter_config *c)
 {
     name_pattern_close(c->targets.pattern);
     name_pattern_close(c->excluded.pattern);
-    close_rules(&c->saved);
+    close_rules(&c->kept);
     close_rules(&c->layer_patterns);
     close_rules(&c->ranks);
     close_rules(&c->alphas);

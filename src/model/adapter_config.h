@@ -32,7 +32,8 @@ typedef struct adapter_config {
     bool rslora;
     bool all_linear;
     module_set targets, excluded;
-    module_rules saved;          /* modules_to_save */
+    module_set saved;            /* modules_to_save */
+    module_rules kept;           /* the same, as PEFT takes them: each a pattern */
     int *layers;                 /* [n_layers] layers_to_transform */
     int n_layers;                /* 0: all */
     module_rules layer_patterns; /* how a layer's number is found in a path */

@@ -27,8 +27,8 @@ static slant_status is_excluded(const adapter_config *c, const char *module, boo
                                 slant_error *err)
 {
     slant_status status = in_set(&c->excluded, module, excluded, err);
-    for (int i = 0; status == SLANT_OK && !*excluded && i < c->saved.n_rules; i++)
-        status = name_pattern_match(c->saved.rules[i].pattern, module, excluded, err);
+    for (int i = 0; status == SLANT_OK && !*excluded && i < c->kept.n_rules; i++)
+        status = name_pattern_match(c->kept.rules[i].pattern, module, excluded, err);
     return status;
 }
 
