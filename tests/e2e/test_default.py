@@ -1,0 +1,65 @@
+"""The embedded model over the articles of examples/: what a newcomer sees first."""
+
+import csv
+import io
+import unittest
+
+from harness import BUILD, ROOT, Case, environment, main, slant
+
+EXAMPLES = ROOT / "examples"
+DEFAULT = environment(SLANT_MODEL=str(ROOT / "models" / "news-bias"))
+
+
+class Default(Case):
+    def test_examples_are_answered(self):
+        files = sorted([*EXAMPLES.glob("*.txt"), *EXAMPLES.glob("*.html")])
+        result = slant("classify", "--format", "jsonl", *files, env=DEFAULT)
+        self.assertEqual(result.status, 0, result.err)
+        rows = result.jsonl()
+        self.assertEqual([row["id"] for row in rows], [f"{file}:1" for file in files])
+        for row in rows:
+            self.assertEqual(list(row["scores"]), ["Left", "Center", "Right"])
+            self.assertEqual(row["tokens_read"], min(row["tokens"], 512))
+            self.assertEqual(row["truncated"], row["tokens"] > 512)
+
+    def test_structured_examples_keep_their_ids(self):
+        rows = slant(
+            "classify", "--format", "jsonl", EXAMPLES / "evening-edition.jsonl", env=DEFAULT
+        ).jsonl()
+        self.assertEqual([row["id"] for row in rows], ["ev-01", "ev-02", "ev-03"])
+        sheet = slant("classify", "--format", "csv", EXAMPLES / "letters.csv", env=DEFAULT)
+        table = list(csv.DictReader(io.StringIO(sheet.out.decode())))
+        self.assertEqual([row["id"] for row in table], ["l-1", "l-2", "l-3"])
+
+    def test_page_is_read_without_its_frame(self):
+        page = slant("tokenize", "--format", "jsonl", EXAMPLES / "library-page.html", env=DEFAULT)
+        text = "".join(page.jsonl()[0]["pieces"]).replace("Ġ", " ")
+        self.assertIn("voted", text)
+        self.assertIn("waiting lists", text)
+        for frame in ("Subscribe for", "Pellman", "pumpkin", "Cookie", "tracker"):
+            self.assertNotIn(frame, text)
+
+    def test_scalar_code_gives_the_same_labels(self):
+        file = EXAMPLES / "library-page.html"
+        fast = slant("classify", "--format", "map", file, env=DEFAULT).json()
+        slow = slant(
+            "classify", "--format", "map", file, env=dict(DEFAULT, SLANT_ISA="scalar")
+        ).json()
+        for label, score in fast[0][0].items():
+            self.assertAlmostEqual(score, slow[0][0][label], delta=0.03)
+
+    def test_nothing_is_said_that_need_not_be(self):
+        result = slant("classify", "--text", "The vote was close.", env=DEFAULT)
+        self.assertEqual((result.status, result.err), (0, ""))
+
+    @unittest.skipUnless(BUILD.parent == ROOT / "build", "built outside of the source tree")
+    def test_model_is_found_beside_the_program(self):
+        result = slant("classify", "--top-k", "1", "--text", "The vote was close.")
+        self.assertEqual(result.status, 0, result.err)
+        self.assertIn(result.json()[0]["label"], ("Left", "Center", "Right"))
+        facts = slant("inspect", "--format", "json").json()
+        self.assertIn("news-bias", facts["path"])
+
+
+if __name__ == "__main__":
+    main()
