@@ -3,24 +3,28 @@
 
 #include <string.h>
 
-static const gradient_table scalar = {
-    .name = "scalar",
-    .expand_transposed = expand_transposed_scalar,
-    .narrow = narrow_scalar,
-    .widen = widen_scalar,
-    .rmsnorm_backward = rmsnorm_backward_scalar,
-    .swiglu_backward = swiglu_backward_scalar,
-    .softmax = softmax_scalar,
-    .softmax_backward = softmax_backward_scalar,
-    .transpose = transpose_scalar,
-    .drop = drop_scalar,
-    .add_kept = add_kept_scalar,
-    .sum_of_squares = sum_of_squares_scalar,
-    .adamw = adamw_scalar,
-};
+#define TABLE(isa)                                                                                 \
+    {                                                                                              \
+        .name = #isa,                                                                              \
+        .expand_transposed = expand_transposed_##isa,                                              \
+        .narrow = narrow_##isa,                                                                    \
+        .widen = widen_##isa,                                                                      \
+        .rmsnorm_backward = rmsnorm_backward_##isa,                                                \
+        .swiglu_backward = swiglu_backward_##isa,                                                  \
+        .softmax = softmax_##isa,                                                                  \
+        .softmax_backward = softmax_backward_##isa,                                                \
+        .transpose = transpose_##isa,                                                              \
+        .drop = drop_##isa,                                                                        \
+        .add_kept = add_kept_##isa,                                                                \
+        .sum_of_squares = sum_of_squares_##isa,                                                    \
+        .adamw = adamw_##isa,                                                                      \
+    }
 
-/* Best first; the order of fp32 and bf16 panels is the same in all tables. */
-static const gradient_table *const all_tables[] = {&scalar};
+static const gradient_table scalar = TABLE(scalar);
+static const gradient_table avx512 = TABLE(avx512);
+
+/* Best first. The order of fp32 and bf16 panels is the same in all tables of kernels. */
+static const gradient_table *const all_tables[] = {&avx512, &scalar};
 
 #define N_TABLES ((int)(sizeof all_tables / sizeof *all_tables))
 
@@ -35,8 +39,6 @@ int gradient_tables(const gradient_table **out, int cap)
 
 const gradient_table *gradient_table_for(const kernel_table *table)
 {
-    for (int i = 0; i < N_TABLES; i++)
-        if (strcmp(all_tables[i]->name, table->name) == 0)
-            return all_tables[i];
-    return &scalar;
+    bool has_avx512 = strncmp(table->name, "avx512", 6) == 0 || strcmp(table->name, "amx") == 0;
+    return has_avx512 ? &avx512 : &scalar;
 }

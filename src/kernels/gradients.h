@@ -25,7 +25,7 @@ typedef struct adamw_step {
 } adamw_step;
 
 typedef struct gradient_table {
-    const char *name; /* of the kernel_table that reads the panels */
+    const char *name; /* of the least kernel_table that it belongs to */
 
     /* Panels of wᵀ: panel i's outputs are the inputs 16·(first_panel + i) … of w, its inputs are
      * the outputs of w. out->compute is F32 or BF16; out->n_in becomes w->n_out; a range of groups
@@ -67,9 +67,9 @@ typedef struct gradient_table {
                   size_t n);
 } gradient_table;
 
-/* The best that reads panels of the same order as table does. Never NULL. */
+/* The best for the instructions that table uses. Never NULL. */
 const gradient_table *gradient_table_for(const kernel_table *table);
-/* All that run here and belong to table, best first; returns how many, at most cap. */
+/* All that run here, best first; returns how many, at most cap. */
 int gradient_tables(const gradient_table **out, int cap);
 
 /* For expand_transposed of panels: a few rows of them. */

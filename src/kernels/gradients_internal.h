@@ -5,25 +5,28 @@
 #include "kernels/gradients.h"
 #include "kernels/internal.h"
 
-/* The scalar reference. */
-void expand_transposed_scalar(const kernel_weight *w, int first_panel, int n_panels,
-                              kernel_panels *out, void *scratch);
-void narrow_scalar(const float *x, dtype type, void *y, size_t n);
-void widen_scalar(const void *x, dtype type, float *y, size_t n);
-void rmsnorm_backward_scalar(const float *x, const float *weight, float eps, const float *dy, int n,
-                             float *dx);
-void swiglu_backward_scalar(const float *gate, const float *up, const float *d_act, int n,
-                            float *d_gate, float *d_up);
-void softmax_scalar(const float *s, float scale, int first, int end, int n, float *p);
-void softmax_backward_scalar(const float *p, const float *dp, float scale, int first, int end,
-                             int n, float *ds);
-void transpose_scalar(const float *x, size_t x_stride, int n_rows, int n_columns, acts *out,
-                      int out_row0);
-void drop_scalar(const dropout_row *row, int first, int n, slant_compute compute, void *x);
-void add_kept_scalar(const dropout_row *row, int first, int n, const float *x, float *y);
-double sum_of_squares_scalar(const float *x, size_t n);
-void adamw_scalar(const adamw_step *step, const float *gradient, float *value, float *m, float *v,
-                  size_t n);
+#define DECLARE_GRADIENTS(isa)                                                                     \
+    void expand_transposed_##isa(const kernel_weight *w, int first_panel, int n_panels,            \
+                                 kernel_panels *out, void *scratch);                               \
+    void narrow_##isa(const float *x, dtype type, void *y, size_t n);                              \
+    void widen_##isa(const void *x, dtype type, float *y, size_t n);                               \
+    void rmsnorm_backward_##isa(const float *x, const float *weight, float eps, const float *dy,   \
+                                int n, float *dx);                                                 \
+    void swiglu_backward_##isa(const float *gate, const float *up, const float *d_act, int n,      \
+                               float *d_gate, float *d_up);                                        \
+    void softmax_##isa(const float *s, float scale, int first, int end, int n, float *p);          \
+    void softmax_backward_##isa(const float *p, const float *dp, float scale, int first, int end,  \
+                                int n, float *ds);                                                 \
+    void transpose_##isa(const float *x, size_t x_stride, int n_rows, int n_columns, acts *out,    \
+                         int out_row0);                                                            \
+    void drop_##isa(const dropout_row *row, int first, int n, slant_compute compute, void *x);     \
+    void add_kept_##isa(const dropout_row *row, int first, int n, const float *x, float *y);       \
+    double sum_of_squares_##isa(const float *x, size_t n);                                         \
+    void adamw_##isa(const adamw_step *step, const float *gradient, float *value, float *m,        \
+                     float *v, size_t n);
+
+DECLARE_GRADIENTS(scalar) /* the reference */
+DECLARE_GRADIENTS(avx512)
 
 /* Values first … first + n of output o's row, decoded as they are held; n ends at n_in at most and
  * first is a multiple of 64. */
