@@ -78,11 +78,13 @@ static slant_status describe(document *d, const char *name, slant_inspect_option
         status = find_default(o, &name, &names, err);
     if (status == SLANT_OK)
         status = hub_resolve(name, &path, err);
+    bool is_adapter = false;
+    if (status == SLANT_OK && o->adapter == NULL)
+        status = inspect_is_adapter(path, &is_adapter, err);
     document_open(d, NULL, '{');
     if (status == SLANT_OK)
-        status = o->adapter == NULL && inspect_is_adapter(path)
-                     ? inspect_adapter(d, path, o->checkpoint, err)
-                     : describe_model(d, path, o, err);
+        status = is_adapter ? inspect_adapter(d, path, o->checkpoint, err)
+                            : describe_model(d, path, o, err);
     document_close(d, '}');
     mem_free(path);
     arena_free(&names);

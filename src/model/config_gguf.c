@@ -1,8 +1,7 @@
 /* A model's shape out of a GGUF's metadata. Labels and head are not part of that format. */
 #include "formats/gguf.h"
-#include "model/config.h"
+#include "model/config_rope.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,8 +95,8 @@ static void read_rope(metadata *m, model_config *c)
     if (scaling != NULL && strcmp(scaling, "linear") == 0) {
         c->rope = ROPE_LINEAR;
         c->rope_factor = optional_double(m, "rope.scaling.factor", 1.0);
-        if (!(c->rope_factor > 0))
-            refuse(m, "rope.scaling.factor is not positive");
+        if (!(c->rope_factor >= CONFIG_ROPE_MIN_FACTOR && c->rope_factor <= CONFIG_ROPE_MAX_FACTOR))
+            refuse(m, "rope.scaling.factor is out of range");
     } else if (scaling != NULL && strcmp(scaling, "none") != 0) {
         refuse(m, "rope.scaling.type is one that slant does not run (none, linear)");
     }
@@ -121,9 +120,8 @@ static void read_rope_factors(metadata *m, model_config *c, arena *a)
     }
     c->rope_factors = memcpy(copy, factors->data, factors->size_bytes);
     c->rope = ROPE_FACTORS;
-    for (int i = 0; i < c->head_dim / 2; i++)
-        if (!(copy[i] > 0 && copy[i] < INFINITY))
-            refuse(m, "tensor rope_freqs.weight holds a factor that is not positive");
+    if (config_rope_bad_factor(copy, c->head_dim / 2) >= 0)
+        refuse(m, "tensor rope_freqs.weight holds a factor that is out of range");
 }
 
 static void read_linears(metadata *m, model_config *c)

@@ -45,7 +45,7 @@ static double required_number(field_reader *r, const json_t *settings, const cha
 {
     if (field_get(settings, key) == NULL)
         field_fail(r, SLANT_ERR_FORMAT, "%s is missing from the rope settings", key);
-    return field_number(r, settings, key, min, min, 1e9);
+    return field_number(r, settings, key, min, min, CONFIG_ROPE_MAX_FACTOR);
 }
 
 /* A later standardisation in transformers lets the top level's value win where there is one. */
@@ -96,9 +96,18 @@ void config_rope_read(field_reader *r, const json_t *root, model_config *config)
     config->rope_theta = field_number(r, settings, "rope_theta", config->rope_theta, 1.0, 1e15);
     config->rope = read_kind(r, settings);
     if (config->rope == ROPE_LINEAR)
-        config->rope_factor = required_number(r, settings, "factor", 1e-6);
+        config->rope_factor = required_number(r, settings, "factor", CONFIG_ROPE_MIN_FACTOR);
     else if (config->rope == ROPE_LLAMA3)
         read_llama3(r, root, settings, config);
+}
+
+int config_rope_bad_factor(const float *factors, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!((double)factors[i] >= CONFIG_ROPE_MIN_FACTOR &&
+              (double)factors[i] <= CONFIG_ROPE_MAX_FACTOR))
+            return i;
+    return -1;
 }
 
 static void write_number(buf *out, const char *key, double value)

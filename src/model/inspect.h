@@ -16,7 +16,7 @@ typedef struct inspect_here {
 
 /* Whether path (as hub_resolve gives it) is an adapter, a checkpoint or a training output rather
  * than a base. */
-bool inspect_is_adapter(const char *path);
+slant_status inspect_is_adapter(const char *path, bool *is_adapter, slant_error *err);
 
 /* Members about an open model, its adapter left out. */
 void inspect_model(document *d, const model *m, const inspect_here *here);

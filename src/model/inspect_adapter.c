@@ -13,19 +13,16 @@
 
 enum { FILE_MAX_BYTES = 256 << 20 };
 
-bool inspect_is_adapter(const char *path)
+slant_status inspect_is_adapter(const char *path, bool *is_adapter, slant_error *err)
 {
+    *is_adapter = false;
     if (!file_is_dir(path) || folder_holds(path, "config.json"))
-        return false;
-    if (folder_holds(path, "adapter_config.json"))
-        return true;
-    slant_error err;
-    buf notes = {0};
-    char *last = NULL;
-    bool is_output = checkpoint_find(path, "last", &last, &notes, &err) == SLANT_OK;
-    mem_free(last);
-    buf_free(&notes);
-    return is_output;
+        return SLANT_OK;
+    checkpoint_list list;
+    slant_status status = checkpoint_list_open(path, &list, err);
+    *is_adapter = list.n_steps > 0 || folder_holds(path, "adapter_config.json");
+    checkpoint_list_close(&list);
+    return status;
 }
 
 static void write_targets(document *d, const adapter_config *c)

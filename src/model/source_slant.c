@@ -2,10 +2,10 @@
  * heavy in it is used in place. */
 #include "model/source.h"
 
+#include "model/config_rope.h"
 #include "model/plain.h"
 #include "model/slant_file.h"
 
-#include <math.h>
 #include <string.h>
 
 static slant_status not_slant(const source *s, slant_error *err)
@@ -47,10 +47,10 @@ static slant_status read_config(source *s, slant_error *err)
                            factors->name, half);
     s->config.rope = ROPE_FACTORS;
     status = plain_f32(factors, s->path, &s->memory, &s->config.rope_factors, err);
-    for (int i = 0; status == SLANT_OK && i < half; i++)
-        if (!(s->config.rope_factors[i] > 0 && s->config.rope_factors[i] < INFINITY))
-            return status_fail(err, SLANT_ERR_FORMAT, "%s: tensor %s: value %d is not positive",
-                               s->path, factors->name, i);
+    int bad = status == SLANT_OK ? config_rope_bad_factor(s->config.rope_factors, half) : -1;
+    if (bad >= 0)
+        return status_fail(err, SLANT_ERR_FORMAT, "%s: tensor %s: value %d is out of range",
+                           s->path, factors->name, bad);
     return status;
 }
 

@@ -482,6 +482,29 @@ static void what_cannot_be_inspected_says_why(void **state)
                 "neither model.safetensors");
 }
 
+static void inspecting_may_run_out_of_memory_anywhere(void **state)
+{
+    (void)state;
+    slant_inspect_options options = {.adapter = MODELS "adapters/output", .n_threads = 1};
+    slant_error err;
+    char *json;
+    for (int alone = 0; alone < 2; alone++) {
+        const char *path = alone ? MODELS "adapters/output" : MODELS "llama";
+        const slant_inspect_options *o = alone ? NULL : &options;
+        uint64_t before = mem_alloc_count();
+        tiny_expect(slant_inspect(path, o, &json, &err), &err, SLANT_OK, "");
+        uint64_t n_allocations = mem_alloc_count() - before;
+        slant_free(json);
+        for (uint64_t n = 1; n <= n_allocations; n++) {
+            mem_fail_at(n, false);
+            slant_status status = slant_inspect(path, o, &json, &err);
+            mem_fail_at(0, false);
+            tiny_expect(status, &err, SLANT_ERR_MEMORY, "");
+            assert_null(json);
+        }
+    }
+}
+
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, tiny_setup, tiny_teardown)
 
 int main(void)
@@ -499,6 +522,7 @@ int main(void)
         ON_DISK(models_are_described),
         cmocka_unit_test(adapters_and_checkpoints_are_described),
         ON_DISK(what_cannot_be_inspected_says_why),
+        cmocka_unit_test(inspecting_may_run_out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
