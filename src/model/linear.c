@@ -9,9 +9,20 @@
 /* A block of expanded panels should stay in the second-level cache while all tokens pass it. */
 enum { BLOCK_BYTES = 768 * 1024 };
 
+/* Long inputs are taken in portions, so that a block has many outputs for the tokens that it reads.
+ */
+enum { PORTION_INPUTS = 2048 };
+
+static int portion_groups(int n_in)
+{
+    int groups = PORTION_INPUTS / kernel_group(n_in);
+    return groups < 1 ? 1 : groups;
+}
+
 static int block_panels(const workspace *w, int n_in, slant_compute compute)
 {
-    size_t one = w->kernels->panel_bytes(compute, n_in, 1);
+    int portion = portion_groups(n_in) * kernel_group(n_in);
+    size_t one = w->kernels->panel_bytes(compute, portion < n_in ? portion : n_in, 1);
     size_t fit = one == 0 ? 1 : BLOCK_BYTES / one;
     return fit < 1 ? 1 : fit > LINEAR_MAX_BLOCK_PANELS ? LINEAR_MAX_BLOCK_PANELS : (int)fit;
 }
@@ -101,9 +112,17 @@ static void run_block(const workspace *w, thread_scratch *scratch, const linear_
                            scratch->matmul);
         accumulate = true;
     }
-    kernel_panels panels = expand(w, scratch, &l->w, w->compute, first_panel, n_panels);
-    w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
-                       accumulate, scratch->matmul);
+    int n_groups = kernel_n_groups(l->w.n_in), portion = portion_groups(l->w.n_in);
+    for (int group = 0; group < n_groups; group += portion) {
+        kernel_panels panels = {.compute = w->compute,
+                                .first_group = group,
+                                .n_groups = n_groups - group < portion ? n_groups - group : portion,
+                                .data = scratch->panels,
+                                .scales = scratch->panel_scales};
+        w->kernels->expand(&l->w, first_panel, n_panels, &panels, scratch->expand);
+        w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
+                           accumulate || group > 0, scratch->matmul);
+    }
 }
 
 typedef struct linear_team {
