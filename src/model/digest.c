@@ -32,6 +32,19 @@ static void add_rows(file_digest *digest, const source_tensor *t)
     }
 }
 
+/* In pieces, so that no tensor is resident as a whole for it. */
+static void add_bytes(file_digest *digest, const uint8_t *bytes, size_t size_bytes)
+{
+    const size_t piece_bytes = (size_t)8 << 20;
+    while (size_bytes > 0) {
+        size_t n = size_bytes < piece_bytes ? size_bytes : piece_bytes;
+        file_digest_update(digest, bytes, n);
+        source_forget(bytes, n);
+        bytes += n;
+        size_bytes -= n;
+    }
+}
+
 slant_status digest_base(const source *s, int n_layers, char out[FILE_DIGEST_CHARS],
                          slant_error *err)
 {
@@ -46,8 +59,7 @@ slant_status digest_base(const source *s, int n_layers, char out[FILE_DIGEST_CHA
         if (t->head_rows > 0)
             add_rows(digest, t);
         else
-            file_digest_update(digest, t->view.data, t->view.size_bytes);
-        source_forget(t->view.data, t->view.size_bytes);
+            add_bytes(digest, t->view.data, t->view.size_bytes);
     }
     file_digest_close(digest, out);
     return SLANT_OK;
