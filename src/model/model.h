@@ -8,10 +8,10 @@
 
 /* A low-rank update beside a linear layer: y += scale · B(A x) (Hu et al. 2021). */
 typedef struct lora {
-    int rank;         /* 0: none */
-    float scale;      /* alpha / r, or alpha / sqrt(r) with rsLoRA */
-    kernel_weight a;  /* [rank, n_in], F32, F16 or BF16 as saved */
-    kernel_weight b;  /* [n_out, rank] */
+    int rank;        /* 0: none */
+    float scale;     /* alpha / r, or alpha / sqrt(r) with rsLoRA */
+    kernel_weight a; /* [rank, n_in], F32, F16 or BF16 as saved */
+    kernel_weight b; /* [n_out, rank] */
 } lora;
 
 typedef struct linear {
@@ -32,9 +32,9 @@ typedef struct layer {
 } layer;
 
 typedef struct model_adapter_info {
-    const char *path;   /* NULL: no adapter */
-    int rank;           /* the highest */
-    int n_modules;      /* linear layers that it changes */
+    const char *path;            /* NULL: no adapter */
+    int rank;                    /* the highest */
+    int n_modules;               /* linear layers that it changes */
     const char *base_model_name; /* information only; may be NULL */
     /* From slant.json; zero or NULL where it is absent or silent. */
     int max_length;
@@ -67,10 +67,11 @@ typedef struct model {
 typedef struct model_open_options {
     const char *adapter, *checkpoint, *labels;
     slant_dtype dtype;
-    int n_layers;  /* keep the first n; 0: all */
-    int n_threads; /* for quantising on load */
-    bool base_only; /* import and inspect: a base without labels and head is fine */
-    bool want_digest; /* compute the base's digest where the file carries none (reads every tensor) */
+    int n_layers;     /* keep the first n; 0: all */
+    int n_threads;    /* for quantising on load */
+    bool base_only;   /* import and inspect: a base without labels and head is fine */
+    bool want_digest; /* compute the base's digest where the file carries none (reads every tensor)
+                       */
 } model_open_options;
 
 /* path: a Hugging Face directory, .gguf, .slant, or a hub name in a local cache. Bounded and
