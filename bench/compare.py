@@ -35,6 +35,7 @@ ROOT = HERE.parent
 # name, script, --variant, module that must be installed, arithmetic of its products
 PEERS = [
     ("slant", None, "auto", None, None),
+    ("slant-int8", None, "int8", None, "int8"),
     ("slant-bf16", None, "bf16", None, "bf16"),
     ("transformers-bf16", "transformers_bf16", "", "transformers", "bf16"),
     ("transformers-nf4", "transformers_nf4", "", "bitsandbytes", "bf16"),
