@@ -18,6 +18,16 @@ typedef struct group {
 
 enum { COLUMNS = TAPE_GRADIENT_PANELS * KERNEL_PANEL };
 
+/* As in linear.c: long sums are taken in portions, so that a block has many columns for the rows
+ * that it reads. */
+enum { PORTION_OUTPUTS = 2048 };
+
+static int portion_groups(int n_out)
+{
+    int groups = PORTION_OUTPUTS / kernel_group(n_out);
+    return groups < 1 ? 1 : groups;
+}
+
 static int panels_to(int n)
 {
     return (n + KERNEL_PANEL - 1) / KERNEL_PANEL;
@@ -223,16 +233,30 @@ static void add_low_rank(group *g, int job, int panel, int n_panels, thread_scra
     }
 }
 
-/* 3. Columns of x: dx through W of all modules, then what the adapters add. */
+/* 3. Columns of x: dx through W of all modules, portion by portion of their outputs, then what the
+ * adapters add. */
+static void through_weight(group *g, int job, thread_scratch *scratch, int panel, int n_panels)
+{
+    const tape *t = g->p->tape;
+    const tape_scratch *s = tape_scratch_of(g->p, scratch);
+    const linear_backward_job *j = &g->jobs[job];
+    const kernel_weight *w = &layer_of(g, job)->w;
+    int n_groups = kernel_n_groups(w->n_out), portion = portion_groups(w->n_out);
+    for (int first = 0; first < n_groups; first += portion) {
+        kernel_panels panels = {.compute = t->compute,
+                                .first_group = first,
+                                .n_groups = n_groups - first < portion ? n_groups - first : portion,
+                                .data = s->panels};
+        t->kernels->expand_transposed(w, panel, n_panels, &panels, s->expand);
+        multiply(g, scratch, j->dy, j->dy_row0, g->n_rows, &panels, g->dx + panel * KERNEL_PANEL,
+                 g->dx_stride, job > 0 || first > 0);
+    }
+}
+
 static void run_columns(group *g, thread_scratch *scratch, int panel, int n_panels)
 {
-    tape_scratch *s = tape_scratch_of(g->p, scratch);
-    for (int job = 0; job < g->n_jobs && g->dx != NULL; job++) {
-        const linear_backward_job *j = &g->jobs[job];
-        kernel_panels w = expand_transposed(g, s, &layer_of(g, job)->w, panel, n_panels, s->panels);
-        multiply(g, scratch, j->dy, j->dy_row0, g->n_rows, &w, g->dx + panel * KERNEL_PANEL,
-                 g->dx_stride, job > 0);
-    }
+    for (int job = 0; job < g->n_jobs && g->dx != NULL; job++)
+        through_weight(g, job, scratch, panel, n_panels);
     for (int job = 0; job < g->n_jobs; job++) {
         if (layer_of(g, job)->adapter.rank == 0)
             continue;
@@ -258,7 +282,8 @@ static int widest_output(const group *g)
 static int block_panels(const group *g)
 {
     const tape *t = g->p->tape;
-    size_t one = g->p->w->kernels->panel_bytes(t->compute, widest_output(g), 1);
+    int widest = widest_output(g), portion = portion_groups(widest) * kernel_group(widest);
+    size_t one = g->p->w->kernels->panel_bytes(t->compute, portion < widest ? portion : widest, 1);
     int fit = (int)(t->threads[0].panels_bytes / one);
     if (fit > LINEAR_MAX_BLOCK_PANELS)
         fit = LINEAR_MAX_BLOCK_PANELS;

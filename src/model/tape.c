@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* A block of transposed panels should stay in the second-level cache while all tokens pass it. */
-enum { BLOCK_BYTES = 1024 * 1024 };
+enum { BLOCK_BYTES = 768 * 1024 };
 
 static int max_int(int a, int b)
 {
