@@ -48,7 +48,8 @@ fuzz:
 	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
 
 # slant beside its peers on the same work in one run; the peers live in a virtual environment.
-bench: deps
+bench:
+	tools/deps.sh bench
 	$(MAKE) --no-print-directory release
 	test -x $(BENCH_PYTHON) || python3 -m venv .venv
 	$(BENCH_PYTHON) -m pip install --quiet --requirement bench/requirements.txt

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is missing for building slant (deps.sh build) or for testing it (deps.sh test), and
-# says what. Where nothing is missing it asks nobody for anything. Debian 12 and 13 are known.
+# Installs what is missing for building slant (deps.sh build) or for testing it (deps.sh test;
+# bench and tidy for those), and says what. Where nothing is missing it asks nobody for anything. Debian 12 and 13 are known.
 set -eu
 
 missing=""
@@ -82,12 +82,18 @@ test)
     fuzzer_runtime
     install_missing
     ;;
+bench)
+    build_needs
+    tool python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
+    install_missing
+    ;;
 tidy)
     tool clang-tidy clang-tidy
     install_missing
     ;;
 *)
-    echo "usage: deps.sh build|test|tidy" >&2
+    echo "usage: deps.sh build|test|bench|tidy" >&2
     exit 2
     ;;
 esac
