@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing for building slant (deps.sh build) or for testing it (deps.sh test;
-# bench and tidy for those), and says what. Where nothing is missing it asks nobody for anything. Debian 12 and 13 are known.
+# Installs what is missing for building slant (deps.sh build), for its tests, its comparison with
+# peers or clang-tidy (test, bench, tidy), and says what. Where nothing is missing it asks nobody for
+# anything. Debian 12 and 13 are known.
 set -eu
 
 missing=""
