@@ -170,6 +170,8 @@ slant_status saving_final(trainer *t, slant_error *err)
     probe();
     if (status == SLANT_OK)
         status = saving_write_history(t, t->s->output_dir, err);
+    if (status == SLANT_OK)
+        status = saving_write_report(t, t->s->output_dir, err);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "formats/safetensors.h"
 #include "train/card.h"
 #include "train/peft.h"
+#include "train/report.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -218,6 +219,13 @@ slant_status saving_write_history(const trainer *t, const char *dir, slant_error
     buf text = {0};
     history_write(&t->log, &t->state, &text);
     return write_text(dir, "trainer_state.json", &text, err);
+}
+
+slant_status saving_write_report(const trainer *t, const char *dir, slant_error *err)
+{
+    buf text = {0};
+    report_write(t, &text);
+    return write_text(dir, "report.html", &text, err);
 }
 
 slant_status saving_write_state(const trainer *t, const char *dir, slant_error *err)

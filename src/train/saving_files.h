@@ -11,6 +11,8 @@ slant_status saving_write_optimizer(const trainer *t, const char *dir, slant_err
 slant_status saving_write_state(const trainer *t, const char *dir, slant_error *err);
 /* trainer_state.json alone. */
 slant_status saving_write_history(const trainer *t, const char *dir, slant_error *err);
+/* report.html. */
+slant_status saving_write_report(const trainer *t, const char *dir, slant_error *err);
 /* Of all files that are in dir. */
 slant_status saving_write_manifest(const char *dir, slant_error *err);
 

@@ -166,7 +166,10 @@ slant_status trainer_run(trainer *t, slant_error *err)
 {
     t->started = progress_now();
     t->tokens_before = t->tokens_seen;
-    slant_status status = catch_up(t, err);
+    slant_status status =
+        run_log_open(&t->files, t->s->output_dir, &t->log, t->state.global_step, err);
+    if (status == SLANT_OK)
+        status = catch_up(t, err);
     if (status == SLANT_OK && t->s->eval_on_start && t->state.global_step == 0 && t->eval != NULL)
         status = trainer_measure(t, err);
     while (status == SLANT_OK && !t->state.should_stop)

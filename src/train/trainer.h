@@ -12,6 +12,7 @@
 #include "train/history.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
+#include "train/run_log.h"
 #include "train/sampler.h"
 #include "train/scaler.h"
 #include "train/schedule.h"
@@ -59,6 +60,7 @@ typedef struct trainer {
 
     run_state state;
     history log;
+    run_log files;         /* the log as it can be watched */
     int64_t n_scheduled;   /* updates that moved the learning rate */
     double loss_since_log; /* Σ of step losses */
     double loss_total;     /* Σ of step losses up to the last log */

@@ -7,6 +7,12 @@
 #include <math.h>
 #include <string.h>
 
+static slant_status add_entry(trainer *t, const log_entry *e, slant_error *err)
+{
+    slant_status status = history_add(&t->log, e, err);
+    return status == SLANT_OK ? run_log_add(&t->files, e, err) : status;
+}
+
 static bool is_due(int64_t step, int64_t every)
 {
     return every > 0 && step % every == 0;
@@ -27,7 +33,7 @@ static slant_status log_loss(trainer *t, slant_error *err)
     t->loss_total += t->loss_since_log;
     t->loss_since_log = 0;
     t->logged_step = t->state.global_step;
-    return history_add(&t->log, &e, err);
+    return add_entry(t, &e, err);
 }
 
 /* metric_for_best_model under the name that it is logged by. */
@@ -120,7 +126,7 @@ static slant_status measure_and_weigh(trainer *t, bool *is_new_best, slant_error
     log_entry e = {0};
     slant_status status = measure(t, &e, err);
     if (status == SLANT_OK)
-        status = history_add(&t->log, &e, err);
+        status = add_entry(t, &e, err);
     if (status == SLANT_OK)
         status = weigh(t, &e, is_new_best, err);
     if (status != SLANT_OK)
@@ -195,7 +201,7 @@ slant_status trainer_finish(trainer *t, slant_error *err)
     log_add(&e, "train_runtime", seconds);
     log_add(&e, "train_samples_per_second", samples / seconds);
     log_add(&e, "train_steps_per_second", steps / seconds);
-    slant_status status = history_add(&t->log, &e, err);
+    slant_status status = add_entry(t, &e, err);
     if (status == SLANT_OK)
         status = saving_final(t, err);
     if (status == SLANT_OK)

@@ -520,6 +520,7 @@ void trainer_close(trainer *t)
     model_close(t->opened);
     mem_free(t->modules);
     mem_free(t->state.best_model_checkpoint);
+    run_log_close(&t->files);
     history_free(&t->log);
     buf_free(&t->config);
     arena_free(&t->memory);
