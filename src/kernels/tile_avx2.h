@@ -7,7 +7,7 @@
 #include "kernels/avx2.h"
 
 #define TILE_TOKENS 6
-#define STRIP_TOKENS 48
+#define STRIP_TOKENS 24
 #define STRIP_INPUTS KERNEL_GROUP_MAX
 
 /* One portion of one tile. */
@@ -56,29 +56,43 @@ typedef struct tile_product {
 
 /* A strip of tokens and one group of inputs. */
 typedef struct strip {
-    const char *x; /* first token's row, at the group's first input, as the kernels read it */
+    const char *x; /* first token's row, at the group's first input */
     size_t x_stride_bytes;
     size_t first_token;
-    int n_tokens, group;
+    int n_tokens, group, n_inputs;
 } strip;
 
-/* The strip's activations where they lie, or widened into scratch. */
+/* The strip's activations where they lie. */
 static inline strip strip_of(const tile_product *product, const acts *x, const input_range *r,
-                             size_t first_token, int n_tokens, int group, char *scratch)
+                             size_t first_token, int n_tokens, int group)
 {
-    size_t stride = x->stride * (size_t)product->x_bytes;
-    size_t first_input = (size_t)(r->first + group * r->group);
-    const char *from =
-        (const char *)x->data + first_token * stride + first_input * (size_t)product->x_bytes;
-    strip s = {from, stride, first_token, n_tokens, group};
-    if (product->widen) {
-        s.x = scratch;
-        s.x_stride_bytes = STRIP_INPUTS * (size_t)product->wide_bytes;
-        for (int t = 0; t < n_tokens; t++)
-            product->widen(from + (size_t)t * stride, range_group_length(r, group),
-                           scratch + (size_t)t * s.x_stride_bytes);
-    }
-    return s;
+    size_t at = first_token * x->stride + (size_t)(r->first + group * r->group);
+    return (strip){.x = (const char *)x->data + at * (size_t)product->x_bytes,
+                   .x_stride_bytes = x->stride * (size_t)product->x_bytes,
+                   .first_token = first_token,
+                   .n_tokens = n_tokens,
+                   .group = group,
+                   .n_inputs = range_group_length(r, group)};
+}
+
+/* Rewrites them into scratch, where each has wide_bytes. */
+static inline void widen_strip(const tile_product *product, strip *s, char *scratch)
+{
+    size_t stride = STRIP_INPUTS * (size_t)product->wide_bytes;
+    for (int t = 0; t < s->n_tokens; t++)
+        product->widen(s->x + (size_t)t * s->x_stride_bytes, s->n_inputs,
+                       scratch + (size_t)t * stride);
+    s->x = scratch;
+    s->x_stride_bytes = stride;
+}
+
+/* Asks for what comes next while this strip is computed: a row's share of a strip is too short for
+ * the processor to see the next one coming. */
+static inline void prefetch_strip(const strip *s, int x_bytes)
+{
+    for (int t = 0; t < s->n_tokens; t++)
+        for (int i = 0; i < s->n_inputs * x_bytes; i += 64)
+            _mm_prefetch(s->x + (size_t)t * s->x_stride_bytes + i, _MM_HINT_T1);
 }
 
 /* The strip against one panel; out at its first token and the panel's first output. */
@@ -94,7 +108,7 @@ static inline void run_strip(const tile_product *product, const strip *s, const 
         .w = (const char *)w->data + first_input * KERNEL_PANEL * (size_t)product->w_bytes,
         .x_groups = n_groups,
         .w_scales = w->scales ? w->scales + group_at * KERNEL_PANEL : NULL,
-        .n = range_group_length(r, s->group),
+        .n = s->n_inputs,
         .out_stride = out_stride,
         .accumulate = accumulate || s->group > 0,
     };
@@ -117,7 +131,13 @@ static inline void run_tiles(const tile_product *product, const acts *x, int tok
     for (int t = 0; t < n_tokens; t += STRIP_TOKENS) {
         int n = n_tokens - t < STRIP_TOKENS ? n_tokens - t : STRIP_TOKENS;
         for (int g = 0; g < r.n_groups; g++) {
-            strip s = strip_of(product, x, &r, (size_t)(token0 + t), n, g, scratch);
+            strip s = strip_of(product, x, &r, (size_t)(token0 + t), n, g);
+            if (product->widen)
+                widen_strip(product, &s, scratch);
+            if (g + 1 < r.n_groups) {
+                strip next = strip_of(product, x, &r, (size_t)(token0 + t), n, g + 1);
+                prefetch_strip(&next, product->x_bytes);
+            }
             for (int p = 0; p < w->n_panels; p++)
                 run_strip(product, &s, x, w, &r, p,
                           out + (size_t)t * out_stride + (size_t)(p * KERNEL_PANEL), out_stride,
