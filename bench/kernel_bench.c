@@ -65,9 +65,20 @@ static double best_of(int n_threads, void (*body)(void *, int, int), void *conte
 #define PEAK_ROUNDS 100000
 #define FMA_Y(s) __asm__ volatile("vfmadd231ps %1, %1, %0" : "+v"(s) : "v"(a))
 #define DPBUSD(s) __asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(s) : "v"(a))
+#define DPBUSD_Y(s) __asm__ volatile("%{vex%} vpdpbusd %1, %1, %0" : "+x"(s) : "x"(a))
+/* What an AVX2 product of bytes is made of: pairs of 16 bits, and the addition of their sums. */
+#define MADD_Y(s)                                                                                  \
+    do {                                                                                           \
+        __m256i pairs;                                                                             \
+        __asm__ volatile("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0"                                \
+                         : "+x"(s), "=&x"(pairs)                                                   \
+                         : "x"(a));                                                                \
+    } while (0)
 #define DPBF16(s) __asm__ volatile("vdpbf16ps %1, %1, %0" : "+v"(s) : "v"(a))
 
 PEAK(peak_fma256, "avx2,fma", __m256, _mm256_setzero_ps(), FMA_Y)
+PEAK(peak_madd256, "avx2", __m256i, _mm256_setzero_si256(), MADD_Y)
+PEAK(peak_vnni256, "avx2,avxvnni", __m256i, _mm256_setzero_si256(), DPBUSD_Y)
 PEAK(peak_fma512, "avx512f", __m512, _mm512_setzero_ps(), FMA_Y)
 PEAK(peak_vnni512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), DPBUSD)
 PEAK(peak_bf16512, "avx512f,avx512bf16", __m512i, _mm512_setzero_si512(), DPBF16)
@@ -131,17 +142,19 @@ static const struct {
     {"avx512bf16", SLANT_COMPUTE_BF16, peak_bf16512, PEAK_ROUNDS * 12.0 * 32 * 2},
     {"avx512vnni", SLANT_COMPUTE_INT8, peak_vnni512, PEAK_ROUNDS * 12.0 * 64 * 2},
     {"avx512", SLANT_COMPUTE_AUTO, peak_fma512, PEAK_ROUNDS * 12.0 * 16 * 2},
+    {"avxvnni", SLANT_COMPUTE_INT8, peak_vnni256, PEAK_ROUNDS * 12.0 * 32 * 2},
+    {"avx2", SLANT_COMPUTE_INT8, peak_madd256, PEAK_ROUNDS * 12.0 * 16 * 2},
     {"avx2", SLANT_COMPUTE_AUTO, peak_fma256, PEAK_ROUNDS * 12.0 * 8 * 2},
 };
 
-/* The instruction that a table's products are made of; where it has none of its own, fp32 FMA. */
+/* The instructions that a table's products are made of; where it has none of its own, fp32 FMA. */
 static double peak_of(const char *isa, slant_compute compute, int n_threads, const char **what)
 {
     int chosen = -1;
     for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
         if (strcmp(peaks[i].isa, isa) == 0 && peaks[i].compute == compute)
             chosen = (int)i;
-    *what = chosen >= 0 ? "its own instruction" : "fp32 FMA";
+    *what = chosen >= 0 ? "its own instructions" : "fp32 FMA";
     const char *fallback =
         strncmp(isa, "avx2", 4) == 0 || strcmp(isa, "avxvnni") == 0 ? "avx2" : "avx512";
     for (size_t i = 0; i < sizeof peaks / sizeof *peaks && chosen < 0; i++)
