@@ -13,6 +13,7 @@
 #define RUN_CODES 64    /* bytes of 8 inputs of a panel */
 #define HALVES 2        /* registers of 8 outputs to a panel */
 #define HALF_BYTES 32
+#define CODES_AHEAD (4 * BLOCK_CODES) /* of codes that are asked for before they are needed */
 
 /* How a table holds int8 weights. */
 typedef enum weight_form { FORM_INT16, FORM_UNSIGNED } weight_form;
@@ -167,6 +168,7 @@ static inline void nf4_load_run(const uint8_t *codes, const code_bytes *table, _
 {
     const __m256i mask = _mm256_set1_epi8(0x0F), signs = _mm256_set1_epi32((int)0xFFFF0001u);
     __m256i c = _mm256_loadu_si256((const __m256i *)codes), w[4];
+    _mm_prefetch((const char *)codes + CODES_AHEAD, _MM_HINT_T0);
     look_up_int16(_mm256_and_si256(c, mask), table, &w[0], &w[1]);
     look_up_int16(_mm256_and_si256(_mm256_srli_epi16(c, 4), mask), table, &w[2], &w[3]);
     add_subtract(&w[0], &w[1]);
