@@ -89,7 +89,7 @@ typedef struct attention_args {
 } attention_args;
 
 typedef struct kernel_table {
-    const char *name;  /* "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx" */
+    const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx" */
     bool int8_is_fast; /* whether AUTO means INT8 here; else BF16 if bf16_is_fast, else F32 */
     bool bf16_is_fast;
 
