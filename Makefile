@@ -3,9 +3,10 @@
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
+TORTURE_SECONDS ?= 600
 BENCH_PYTHON = .venv/bin/python
 
-.PHONY: all release deps demo test check fuzz bench install format tidy clean help
+.PHONY: all release deps demo test check fuzz torture bench install format tidy clean help
 
 all: release
 
@@ -47,6 +48,10 @@ fuzz:
 	cmake --build build/fuzz -j $(JOBS)
 	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
 
+# Training runs killed at random moments, for TORTURE_SECONDS: each must end with the same bits.
+torture: deps release
+	tools/torture.sh build/release/slant $(TORTURE_SECONDS)
+
 # slant beside its peers on the same work in one run; the peers live in a virtual environment.
 bench:
 	tools/deps.sh bench
@@ -75,6 +80,7 @@ help:
 	@echo 'make demo     install, build, classify the articles in examples/'
 	@echo 'make test     install, build, run every test'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)) each'
+	@echo 'make torture  kill and resume training for TORTURE_SECONDS ($(TORTURE_SECONDS))'
 	@echo 'make bench    slant beside its peers'
 	@echo 'make install  into PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all C files'
