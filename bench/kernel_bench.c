@@ -1,6 +1,6 @@
 /* How near the kernels come to the machine: the products of a Llama-3.2-1B layer, expansion of the
- * NF4 weights included, and attention, norm and SwiGLU, per instruction set, as a share of what a
- * loop of independent instructions reaches on the same threads in the same run.
+ * NF4 weights included, per instruction set, as a share of what a loop of independent instructions
+ * reaches on the same threads in the same run.
  *
  *     kernel_bench [ISA [COMPUTE [THREADS]]]      e.g. kernel_bench avx512bf16 int8 2
  *
@@ -8,9 +8,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "kernels/kernels.h"
+#include "kernels/peak.h"
 #include "quant/nf4.h"
 
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,130 +37,6 @@ static double best_of(int n_threads, void (*body)(void *, int, int), void *conte
         best = seconds < best ? seconds : best;
     }
     return best;
-}
-
-/* ---- peaks: twelve independent chains ---- */
-
-#define PEAK(name, isa, type, zero, op)                                                            \
-    __attribute__((target(isa))) static void name(void *context, int thread, int n_threads)        \
-    {                                                                                              \
-        (void)context, (void)thread, (void)n_threads;                                              \
-        type a = zero, s0 = a, s1 = a, s2 = a, s3 = a, s4 = a, s5 = a;                             \
-        type s6 = a, s7 = a, s8 = a, s9 = a, s10 = a, s11 = a;                                     \
-        for (int i = 0; i < PEAK_ROUNDS; i++) {                                                    \
-            op(s0);                                                                                \
-            op(s1);                                                                                \
-            op(s2);                                                                                \
-            op(s3);                                                                                \
-            op(s4);                                                                                \
-            op(s5);                                                                                \
-            op(s6);                                                                                \
-            op(s7);                                                                                \
-            op(s8);                                                                                \
-            op(s9);                                                                                \
-            op(s10);                                                                               \
-            op(s11);                                                                               \
-        }                                                                                          \
-    }
-#define PEAK_ROUNDS 100000
-#define FMA_Y(s) __asm__ volatile("vfmadd231ps %1, %1, %0" : "+v"(s) : "v"(a))
-#define DPBUSD(s) __asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(s) : "v"(a))
-#define DPBUSD_Y(s) __asm__ volatile("%{vex%} vpdpbusd %1, %1, %0" : "+x"(s) : "x"(a))
-/* What an AVX2 product of bytes is made of: pairs of 16 bits, and the addition of their sums. */
-#define MADD_Y(s)                                                                                  \
-    do {                                                                                           \
-        __m256i pairs;                                                                             \
-        __asm__ volatile("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0"                                \
-                         : "+x"(s), "=&x"(pairs)                                                   \
-                         : "x"(a));                                                                \
-    } while (0)
-#define DPBF16(s) __asm__ volatile("vdpbf16ps %1, %1, %0" : "+v"(s) : "v"(a))
-
-PEAK(peak_fma256, "avx2,fma", __m256, _mm256_setzero_ps(), FMA_Y)
-PEAK(peak_madd256, "avx2", __m256i, _mm256_setzero_si256(), MADD_Y)
-PEAK(peak_vnni256, "avx2,avxvnni", __m256i, _mm256_setzero_si256(), DPBUSD_Y)
-PEAK(peak_fma512, "avx512f", __m512, _mm512_setzero_ps(), FMA_Y)
-PEAK(peak_vnni512, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), DPBUSD)
-PEAK(peak_bf16512, "avx512f,avx512bf16", __m512i, _mm512_setzero_si512(), DPBF16)
-
-typedef struct tile_config {
-    uint8_t palette, start_row, zero[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tile_config;
-
-__attribute__((target("amx-tile"))) static void configure_tiles(void)
-{
-    tile_config config = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        config.row_bytes[i] = 64;
-        config.rows[i] = 16;
-    }
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
-    _tile_zero(4);
-    _tile_zero(6);
-}
-
-__attribute__((target("amx-tile,amx-int8"))) static void peak_amx_int8(void *context, int thread,
-                                                                       int n_threads)
-{
-    (void)context, (void)thread, (void)n_threads;
-    configure_tiles();
-    for (int i = 0; i < PEAK_ROUNDS / 10; i++) {
-        _tile_dpbssd(0, 4, 6);
-        _tile_dpbssd(1, 4, 6);
-        _tile_dpbssd(2, 4, 6);
-        _tile_dpbssd(3, 4, 6);
-    }
-    _tile_release();
-}
-
-__attribute__((target("amx-tile,amx-bf16"))) static void peak_amx_bf16(void *context, int thread,
-                                                                       int n_threads)
-{
-    (void)context, (void)thread, (void)n_threads;
-    configure_tiles();
-    for (int i = 0; i < PEAK_ROUNDS / 10; i++) {
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 6);
-        _tile_dpbf16ps(2, 4, 6);
-        _tile_dpbf16ps(3, 4, 6);
-    }
-    _tile_release();
-}
-
-static const struct {
-    const char *isa;
-    slant_compute compute;
-    void (*loop)(void *, int, int);
-    double operations; /* of one call */
-} peaks[] = {
-    {"amx", SLANT_COMPUTE_INT8, peak_amx_int8, PEAK_ROUNDS / 10 * 4.0 * 16 * 16 * 64 * 2},
-    {"amx", SLANT_COMPUTE_BF16, peak_amx_bf16, PEAK_ROUNDS / 10 * 4.0 * 16 * 16 * 32 * 2},
-    {"avx512bf16", SLANT_COMPUTE_INT8, peak_vnni512, PEAK_ROUNDS * 12.0 * 64 * 2},
-    {"avx512bf16", SLANT_COMPUTE_BF16, peak_bf16512, PEAK_ROUNDS * 12.0 * 32 * 2},
-    {"avx512vnni", SLANT_COMPUTE_INT8, peak_vnni512, PEAK_ROUNDS * 12.0 * 64 * 2},
-    {"avx512", SLANT_COMPUTE_AUTO, peak_fma512, PEAK_ROUNDS * 12.0 * 16 * 2},
-    {"avxvnni", SLANT_COMPUTE_INT8, peak_vnni256, PEAK_ROUNDS * 12.0 * 32 * 2},
-    {"avx2", SLANT_COMPUTE_INT8, peak_madd256, PEAK_ROUNDS * 12.0 * 16 * 2},
-    {"avx2", SLANT_COMPUTE_AUTO, peak_fma256, PEAK_ROUNDS * 12.0 * 8 * 2},
-};
-
-/* The instructions that a table's products are made of; where it has none of its own, fp32 FMA. */
-static double peak_of(const char *isa, slant_compute compute, int n_threads, const char **what)
-{
-    int chosen = -1;
-    for (size_t i = 0; i < sizeof peaks / sizeof *peaks; i++)
-        if (strcmp(peaks[i].isa, isa) == 0 && peaks[i].compute == compute)
-            chosen = (int)i;
-    *what = chosen >= 0 ? "its own instructions" : "fp32 FMA";
-    const char *fallback =
-        strncmp(isa, "avx2", 4) == 0 || strcmp(isa, "avxvnni") == 0 ? "avx2" : "avx512";
-    for (size_t i = 0; i < sizeof peaks / sizeof *peaks && chosen < 0; i++)
-        if (strcmp(peaks[i].isa, fallback) == 0 && peaks[i].compute == SLANT_COMPUTE_AUTO)
-            chosen = (int)i;
-    return n_threads * peaks[chosen].operations / best_of(n_threads, peaks[chosen].loop, NULL);
 }
 
 /* ---- products ---- */
@@ -303,10 +179,10 @@ static void bench_products(const kernel_table *k, slant_compute compute, int n_t
 {
     static const int shapes[][2] = {{2048, 2048}, {2048, 512}, {2048, 8192}, {8192, 2048}};
     static const char *names[] = {"auto", "int8", "bf16", "fp32"};
-    const char *what;
-    double peak = peak_of(k->name, compute, n_threads, &what);
+    const peak_loop *loop = peak_loop_of(k->name, compute);
+    double peak = peak_measure(loop, n_threads);
     printf("%s %s, %d thread%s: peak %.0f GOP/s (%s)\n", k->name, names[compute], n_threads,
-           n_threads > 1 ? "s" : "", 1e-9 * peak, what);
+           n_threads > 1 ? "s" : "", 1e-9 * peak, loop->instruction);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_product(k, compute, shapes[i][0], shapes[i][1], n_threads, peak);
 }
