@@ -18,7 +18,9 @@ target_link_libraries(slant_options INTERFACE
 
 file(GLOB SLANT_LIBRARY_SOURCES CONFIGURE_DEPENDS
     src/base/*.c src/text/*.c src/formats/*.c src/quant/*.c src/kernels/*.c src/model/*.c
-    src/data/*.c src/train/*.c src/api/*.c)
+    src/data/*.c src/dist/*.c src/train/*.c src/api/*.c)
+list(FILTER SLANT_LIBRARY_SOURCES EXCLUDE REGEX "/dist/mpi\\.c$")
+include(cmake/Mpi.cmake)
 
 # A kernel file's ending names the instruction sets that it may use; nothing else is compiled for
 # more than the baseline, so the program starts on any x86-64 and chooses at run time.
@@ -40,7 +42,7 @@ endforeach()
 string(CONCAT SLANT_BUILT_WITH "${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, "
     "jansson ${JANSSON_VERSION}, pcre2 ${PCRE2_VERSION}, utf8proc ${UTF8PROC_VERSION}, "
     "gumbo ${GUMBO_VERSION}, zlib ${ZLIB_VERSION}, zstd ${ZSTD_VERSION}, "
-    "libcrypto ${CRYPTO_VERSION}")
+    "libcrypto ${CRYPTO_VERSION}, ${SLANT_MPI_NAME}")
 set_property(SOURCE src/api/features.c APPEND PROPERTY
     COMPILE_DEFINITIONS "SLANT_BUILT_WITH=\"${SLANT_BUILT_WITH}\"")
 

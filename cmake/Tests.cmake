@@ -18,14 +18,27 @@ if(SLANT_TESTS)
         set_tests_properties(${name} PROPERTIES TIMEOUT 900)
     endforeach()
 
+    # The same program as a team of several, where there is a launcher.
+    if(TARGET slant_mpi)
+        set(SLANT_MPIRUN ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe --bind-to none)
+        add_dependencies(test_dist slant_mpi)
+        add_test(NAME test_dist_ranks COMMAND ${SLANT_MPIRUN} -n 3 $<TARGET_FILE:test_dist>)
+        set_tests_properties(test_dist_ranks PROPERTIES TIMEOUT 120
+            ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+    endif()
+
     # Every tests/e2e/test_*.py drives the built program, as a person would.
     file(GLOB SLANT_E2E_TESTS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.py)
+    list(JOIN SLANT_MPIRUN " " mpirun)
+    if(NOT TARGET slant_mpi)
+        list(FILTER SLANT_E2E_TESTS EXCLUDE REGEX "/test_mpi\\.py$")
+    endif()
     foreach(source IN LISTS SLANT_E2E_TESTS)
         get_filename_component(name ${source} NAME_WE)
         string(REPLACE "test_" "e2e_" name ${name})
         add_test(NAME ${name} COMMAND ${SLANT_PYTHON} -B ${source})
         set_tests_properties(${name} PROPERTIES TIMEOUT 600
-            ENVIRONMENT "SLANT_PROGRAM=$<TARGET_FILE:slant_program>;SLANT_BUILD_DIR=${CMAKE_BINARY_DIR}")
+            ENVIRONMENT "SLANT_PROGRAM=$<TARGET_FILE:slant_program>;SLANT_BUILD_DIR=${CMAKE_BINARY_DIR};SLANT_MPIRUN=${mpirun}")
     endforeach()
 endif()
 

@@ -77,10 +77,27 @@ typedef struct slant_train_event {
     double seconds_left;
 } slant_train_event;
 
+/* Several processes, started by mpirun on one machine or several, that train one adapter together:
+ * each opens the team, gives it to slant_train with the same recipe and closes it. A step then has
+ * per_device_train_batch_size × size × gradient_accumulation_steps articles. Only rank 0 writes and
+ * reports; what fails in one process is an error in all of them; one that asks to stop, stops all.
+ * A process that was not started so is a team of one. */
+typedef struct slant_team slant_team;
+
+/* Once in a process. All the ranks of the team do so at the same time, as for all that follows. On
+ * success *out is owned by the caller; else *out is NULL. */
+slant_status slant_team_open(slant_team **out, slant_error *err);
+void slant_team_close(slant_team *team);
+int slant_team_rank(const slant_team *team); /* 0 … size - 1 */
+int slant_team_size(const slant_team *team);
+/* SLANT_OK where all ranks say so, else for all the first failure and its message. */
+slant_status slant_team_agree(slant_team *team, slant_status status, slant_error *err);
+
 typedef struct slant_train_options {
     void (*report)(void *context, const slant_train_event *event); /* NULL: silence */
     bool (*should_stop)(void *context); /* asked often; true: save and stop. NULL: never */
     void *context;
+    slant_team *team; /* NULL: this process alone */
 } slant_train_options;
 
 /* Trains as the recipe says. SLANT_ERR_CANCELLED: stopped on request, with a checkpoint from which

@@ -246,7 +246,7 @@ static bool should_stop(void *context)
 }
 
 static slant_status fill_recipe(slant_recipe *recipe, const train_options *o,
-                                const train_args *args, slant_error *err)
+                                const train_args *args, bool quiet, slant_error *err)
 {
     slant_status status =
         args->recipe == NULL ? SLANT_OK : slant_recipe_read(recipe, args->recipe, err);
@@ -255,20 +255,23 @@ static slant_status fill_recipe(slant_recipe *recipe, const train_options *o,
             status = slant_recipe_set(recipe, o->settings[i]->name, args->values[i], err);
     for (size_t i = 0; status == SLANT_OK && i < o->n_old; i++)
         status = slant_recipe_set(recipe, o->old[i][0], o->old[i][1], err);
-    if (status == SLANT_OK && !args->quiet)
+    if (status == SLANT_OK && !quiet)
         cli_say_lines(slant_recipe_notes(recipe));
     return status;
 }
 
-static int train(const train_options *o, const train_args *args)
+/* Of several processes the first speaks for all: their failures are the same. */
+static slant_status train(const train_options *o, const train_args *args, slant_team *team)
 {
     slant_error err;
     slant_recipe *recipe;
-    teller t = {.style = progress_style_for_stderr(args->quiet)};
-    slant_train_options options = {report, should_stop, &t};
+    bool is_first = slant_team_rank(team) == 0, quiet = args->quiet || !is_first;
+    teller t = {.style = progress_style_for_stderr(quiet)};
+    slant_train_options options = {report, should_stop, &t, team};
     slant_status status = slant_recipe_open(&recipe, &err);
     if (status == SLANT_OK)
-        status = fill_recipe(recipe, o, args, &err);
+        status = fill_recipe(recipe, o, args, quiet, &err);
+    status = slant_team_agree(team, status, &err);
     bool bad_recipe = status == SLANT_ERR_ARGUMENT;
     if (status == SLANT_OK) {
         interrupt_watch();
@@ -276,10 +279,21 @@ static int train(const train_options *o, const train_args *args)
     }
     slant_recipe_close(recipe);
     hide(&t);
-    if (bad_recipe)
-        return cli_usage("train", "%s", err.message);
-    if (status != SLANT_OK)
+    if (status != SLANT_OK && is_first)
+        bad_recipe ? cli_usage("train", "%s", err.message) : cli_say("%s", err.message);
+    return status;
+}
+
+static int join_and_train(const train_options *o, const train_args *args)
+{
+    slant_error err;
+    slant_team *team;
+    if (slant_team_open(&team, &err) != SLANT_OK) {
         cli_say("%s", err.message);
+        return CLI_FAILED;
+    }
+    slant_status status = train(o, args, team);
+    slant_team_close(team);
     if (status == SLANT_ERR_CANCELLED)
         interrupt_end();
     return cli_exit_status(status, 0);
@@ -314,7 +328,7 @@ static int parse_and_train(train_options *o, train_args *args, int argc, char **
         operands.want_help ? options_print_help(&table)
         : operands.n_items > 0
             ? cli_usage("train", "'%s': articles are named by --train", operands.items[0])
-            : train(o, args);
+            : join_and_train(o, args);
     mem_free(operands.items);
     return exit_status;
 }
