@@ -18,7 +18,7 @@ target_link_libraries(slant_options INTERFACE
 
 file(GLOB SLANT_LIBRARY_SOURCES CONFIGURE_DEPENDS
     src/base/*.c src/text/*.c src/formats/*.c src/quant/*.c src/kernels/*.c src/model/*.c
-    src/data/*.c src/dist/*.c src/train/*.c src/api/*.c)
+    src/data/*.c src/dist/*.c src/eval/*.c src/train/*.c src/api/*.c)
 list(FILTER SLANT_LIBRARY_SOURCES EXCLUDE REGEX "/dist/mpi\\.c$")
 include(cmake/Mpi.cmake)
 
