@@ -10,8 +10,8 @@ static linear_job qkv_job(pass *p, const layer *l, int which, size_t column)
 {
     workspace *w = p->w;
     return (linear_job){.layer = &l->linears[which],
-                        .x = &w->normed,
-                        .low = &w->low[which],
+                        .x = &w->now.normed,
+                        .low = &w->now.low[which],
                         .n_tokens = p->n_rows,
                         .out = w->qkv + column,
                         .out_stride = w->qkv_stride};
@@ -128,7 +128,7 @@ static void attend_block(const attention_team *team, void *scratch, int sequence
         .out = w->attended + row * w->attended_stride + q_column,
         .out_stride = w->attended_stride,
         .scratch = scratch,
-        .compute = w->compute,
+        .compute = w->now.compute,
     };
     w->kernels->attention(&args);
 }
@@ -168,7 +168,7 @@ static void prepare_output(pass *p, const void *context, thread_scratch *scratch
 {
     const layer *l = context;
     workspace *w = p->w;
-    module_input in = {.x = w->attended, .stride = w->attended_stride, .rows = &w->attended_in};
+    module_input in = {.x = w->attended, .stride = w->attended_stride, .rows = &w->now.attended_in};
     pass_input(p, &in, first, end - first, in.rows, first);
     tape_keep_attended(p, first, end);
     pass_low_rank(p, scratch, l->linears, LINEAR_O, &in, first, first, end - first);
@@ -179,8 +179,8 @@ static void project_output(pass *p, const layer *l)
     workspace *w = p->w;
     pass_rows(p, prepare_output, l);
     linear_job job = {.layer = &l->linears[LINEAR_O],
-                      .x = &w->attended_in,
-                      .low = &w->low[LINEAR_O],
+                      .x = &w->now.attended_in,
+                      .low = &w->now.low[LINEAR_O],
                       .n_tokens = p->n_rows,
                       .out = w->hidden,
                       .out_stride = w->hidden_stride,

@@ -60,6 +60,7 @@ slant_status forward_record(tape *t, const train_batch *batch, float *logits, sl
         if (slot->recomputed)
             pass_rows(p, keep_input, slot->input);
         tape_keep_hidden(p);
+        workspace_enter_layer(p->w, t->layer);
         attention_forward(p, &m->layers[t->layer], m->config.layer_window[t->layer], is_last(t));
         mlp_forward(p, &m->layers[t->layer]);
     }
@@ -75,6 +76,7 @@ static void recompute(pass *p)
     t->recording = true;
     pass_rows(p, restore_input, t->layers[t->layer].input);
     tape_keep_hidden(p);
+    workspace_enter_layer(p->w, t->layer);
     attention_forward(p, l, t->m->config.layer_window[t->layer], false);
     mlp_recompute(p, l);
 }

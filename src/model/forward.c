@@ -43,6 +43,7 @@ slant_status forward(const model *m, workspace *w, const int32_t *ids, const int
     if (status != SLANT_OK)
         return status;
     for (int i = 0; i < m->config.n_layers; i++) {
+        workspace_enter_layer(w, i);
         attention_forward(&p, &m->layers[i], m->config.layer_window[i],
                           i == m->config.n_layers - 1);
         mlp_forward(&p, &m->layers[i]);

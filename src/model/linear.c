@@ -32,30 +32,30 @@ static int panels_of(const kernel_weight *w)
     return (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
 }
 
-size_t linear_panel_bytes(const workspace *w, int n_in, int rank)
+static size_t larger(size_t a, size_t b)
 {
-    size_t one = w->kernels->panel_bytes(w->compute, n_in, 1);
-    int panels_of_a = (rank + KERNEL_PANEL - 1) / KERNEL_PANEL;
-    size_t whole_a = w->kernels->panel_bytes(w->compute, n_in, panels_of_a);
-    size_t float_a = w->kernels->panel_bytes(w->lora_compute, n_in, panels_of_a);
-    whole_a = float_a > whole_a ? float_a : whole_a;
-    size_t blocks_of_b = w->kernels->panel_bytes(w->lora_compute, rank, LINEAR_MAX_BLOCK_PANELS);
-    size_t most = one > BLOCK_BYTES ? one : BLOCK_BYTES;
-    most = whole_a > most ? whole_a : most;
-    return blocks_of_b > most ? blocks_of_b : most;
+    return a > b ? a : b;
 }
 
-static kernel_panels expand(const workspace *w, thread_scratch *scratch,
-                            const kernel_weight *weight, slant_compute compute, int first_panel,
-                            int n_panels)
+/* Of a block of the base's weights, or of the whole of A, in one precision. */
+static size_t block_bytes(const workspace *w, const layer_precision *l, int n_in, int rank)
 {
-    kernel_panels panels = {.compute = compute,
-                            .n_in = weight->n_in,
-                            .n_panels = n_panels,
-                            .data = scratch->panels,
-                            .scales = scratch->panel_scales};
-    w->kernels->expand(weight, first_panel, n_panels, &panels, scratch->expand);
-    return panels;
+    int panels_of_a = (rank + KERNEL_PANEL - 1) / KERNEL_PANEL;
+    size_t one = w->kernels->panel_bytes(l->compute, n_in, 1);
+    size_t a = w->kernels->panel_bytes(l->compute, n_in, panels_of_a);
+    size_t low_a = w->kernels->panel_bytes(l->lora_compute, n_in, panels_of_a);
+    return larger(larger(one, BLOCK_BYTES), larger(a, low_a));
+}
+
+size_t linear_panel_bytes(const workspace *w, int n_in, int rank)
+{
+    return larger(block_bytes(w, &w->fine, n_in, rank), block_bytes(w, &w->coarse, n_in, rank));
+}
+
+size_t linear_low_panel_bytes(const workspace *w, int rank)
+{
+    return larger(w->kernels->panel_bytes(w->fine.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS),
+                  w->kernels->panel_bytes(w->coarse.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS));
 }
 
 void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *adapter,
@@ -67,7 +67,9 @@ void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *ad
     size_t width = (size_t)n_panels * KERNEL_PANEL;
     acts rows = *low;
     rows.n_in = adapter->rank;
-    kernel_panels panels = expand(w, scratch, &adapter->a, x->compute, 0, n_panels);
+    kernel_panels panels = {
+        .compute = x->compute, .data = scratch->panels, .scales = scratch->panel_scales};
+    w->kernels->expand(&adapter->a, 0, n_panels, &panels, scratch->expand);
     for (int t = 0; t < n_tokens; t += LINEAR_LOW_ROWS) {
         int rows_here = n_tokens - t < LINEAR_LOW_ROWS ? n_tokens - t : LINEAR_LOW_ROWS;
         w->kernels->matmul(x, x_row0 + t, rows_here, &panels, scratch->row, width, false,
@@ -107,14 +109,17 @@ static void run_block(const workspace *w, thread_scratch *scratch, const linear_
     if (l->adapter.rank > 0) {
         acts low = *job->low;
         low.n_in = l->adapter.rank;
-        kernel_panels b = expand(w, scratch, &l->adapter.b, w->lora_compute, first_panel, n_panels);
+        kernel_panels b = {.compute = w->now.lora_compute,
+                           .data = scratch->low_panels,
+                           .scales = scratch->low_scales};
+        w->kernels->expand(&l->adapter.b, first_panel, n_panels, &b, scratch->expand);
         w->kernels->matmul(&low, job->low_row0, job->n_tokens, &b, out, job->out_stride, accumulate,
                            scratch->matmul);
         accumulate = true;
     }
     int n_groups = kernel_n_groups(l->w.n_in), portion = portion_groups(l->w.n_in);
     for (int group = 0; group < n_groups; group += portion) {
-        kernel_panels panels = {.compute = w->compute,
+        kernel_panels panels = {.compute = w->now.compute,
                                 .first_group = group,
                                 .n_groups = n_groups - group < portion ? n_groups - group : portion,
                                 .data = scratch->panels,
@@ -141,7 +146,7 @@ static void linear_share(void *context, int thread, int n_threads)
         int n_panels = panels_of(&job->layer->w);
         int from = first - passed > 0 ? first - passed : 0;
         int to = end - passed < n_panels ? end - passed : n_panels;
-        int block = block_panels(team->w, job->layer->w.n_in, team->w->compute);
+        int block = block_panels(team->w, job->layer->w.n_in, team->w->now.compute);
         for (int panel = from; panel < to; panel += block)
             run_block(team->w, &team->w->threads[thread], job, panel,
                       to - panel < block ? to - panel : block);

@@ -12,6 +12,9 @@
 /* Bytes of one thread's block of expanded panels for inputs up to n_in and adapters up to rank. */
 size_t linear_panel_bytes(const workspace *w, int n_in, int rank);
 
+/* Bytes of such a block's panels of B. */
+size_t linear_low_panel_bytes(const workspace *w, int rank);
+
 /* low[row0 … row0 + n_tokens) = scale · A x for those rows, on the calling thread; does nothing
  * where the layer has no adapter. x's row 0 is token x_row0. */
 void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *adapter,

@@ -16,8 +16,8 @@ static linear_job wide_job(const mlp_rows *rows, int which, float *out)
 {
     workspace *w = rows->p->w;
     return (linear_job){.layer = &rows->l->linears[which],
-                        .x = &w->normed,
-                        .low = &w->low[which],
+                        .x = &w->now.normed,
+                        .low = &w->now.low[which],
                         .x_row0 = rows->first_row,
                         .low_row0 = rows->first_row,
                         .n_tokens = rows->n_rows,
@@ -35,7 +35,7 @@ static void activate_share(void *context, int thread, int n_threads)
         return;
     size_t stride = 2 * w->wide_stride;
     const float *gate = w->gate_up, *up = gate + w->wide_stride;
-    module_input in = {.x = gate, .up = up, .stride = stride, .rows = &w->wide};
+    module_input in = {.x = gate, .up = up, .stride = stride, .rows = &w->now.wide};
     int row = rows->first_row + first;
     pass_input(rows->p, &in, first, end - first, in.rows, first);
     tape_keep_wide(rows->p, gate + (size_t)first * stride, up + (size_t)first * stride, stride, row,
@@ -58,8 +58,8 @@ static void narrow(mlp_rows *rows)
 {
     workspace *w = rows->p->w;
     linear_job down = {.layer = &rows->l->linears[LINEAR_DOWN],
-                       .x = &w->wide,
-                       .low = &w->low[LINEAR_DOWN],
+                       .x = &w->now.wide,
+                       .low = &w->now.low[LINEAR_DOWN],
                        .low_row0 = rows->first_row,
                        .n_tokens = rows->n_rows,
                        .out = w->hidden + (size_t)rows->first_row * w->hidden_stride,

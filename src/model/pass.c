@@ -57,7 +57,7 @@ void pass_low_rank(pass *p, thread_scratch *scratch, const linear *linears, int 
     if (p->tape != NULL)
         tape_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
     else
-        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->low[which],
+        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->now.low[which],
                         row);
 }
 
@@ -81,7 +81,7 @@ void pass_norm(pass *p, const float *weight, const linear *linears, const int *w
 {
     workspace *w = p->w;
     module_input in = {
-        .x = w->hidden, .norm = weight, .stride = w->hidden_stride, .rows = &w->normed};
+        .x = w->hidden, .norm = weight, .stride = w->hidden_stride, .rows = &w->now.normed};
     norm_context context = {in, linears, which, n_which};
     pass_rows(p, norm_rows, &context);
 }

@@ -44,11 +44,11 @@ typedef struct module_input {
 void pass_input(const pass *p, const module_input *in, int row, int n_rows, acts *out,
                 int out_row0);
 
-/* w->low[which] for rows row … row + n_rows of the pass, from rows in_row … of the input. */
+/* w->now.low[which] for rows row … row + n_rows of the pass, from rows in_row … of the input. */
 void pass_low_rank(pass *p, thread_scratch *scratch, const linear *linears, int which,
                    const module_input *in, int in_row, int row, int n_rows);
 
-/* RMSNorm of the rows that are alive into w->normed, and the low-rank products of the n_linears
+/* RMSNorm of the rows that are alive into w->now.normed, and the low-rank products of the n_linears
  * layers that read it. */
 void pass_norm(pass *p, const float *weight, const linear *linears, const int *which, int n_which);
 

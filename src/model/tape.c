@@ -68,7 +68,7 @@ static void plan_layer(planner *p, tape *t, tape_layer *slot, int index)
     for (int which = 0; which < LINEAR_COUNT; which++) {
         int rank = t->m->layers[index].linears[which].adapter.rank;
         if (rank > 0)
-            plan_acts(p, &slot->low[which], w->lora_compute, rows, rank);
+            plan_acts(p, &slot->low[which], w->now.lora_compute, rows, rank);
     }
 }
 
@@ -124,7 +124,7 @@ static void plan_thread(planner *p, const tape *t, tape_scratch *s, int widest, 
     size_t expand = gradient_scratch_bytes(LINEAR_MAX_BLOCK_PANELS);
     size_t rows = kernel_expand_scratch_bytes(c->head_dim);
     s->expand = plan_piece(p, rows > expand ? rows : expand, 1);
-    plan_acts(p, &s->dropped, w->lora_compute, LINEAR_LOW_ROWS, widest);
+    plan_acts(p, &s->dropped, w->now.lora_compute, LINEAR_LOW_ROWS, widest);
     s->attention = plan_piece(p, attention_core_bytes(t->compute, w->max_sequence, c->head_dim), 1);
 }
 
@@ -216,7 +216,7 @@ slant_status tape_open(const model *m, workspace *w, const tape_options *options
     t->dropout = options->dropout;
     t->max_sequences = options->max_sequences;
     find_lowest(t);
-    assert(!t->half || w->lora_compute == SLANT_COMPUTE_F32); /* bf16 cannot hold a half */
+    assert(!t->half || w->now.lora_compute == SLANT_COMPUTE_F32); /* bf16 cannot hold a half */
     if (highest_rank(m) > TAPE_MAX_RANK) {
         status = status_fail(err, SLANT_ERR_UNSUPPORTED, "rank %d: the highest is %d",
                              highest_rank(m), TAPE_MAX_RANK);

@@ -152,7 +152,7 @@ void tape_keep_attended(pass *p, int first, int end);
 void tape_keep_wide(pass *p, const float *gate, const float *up, size_t stride, int row,
                     int n_rows);
 
-/* w->low[which] and what the tape keeps of it, dropout included, for rows row … row + n_rows of the
+/* w->now.low[which] and what the tape keeps of it, dropout included, for rows row … row + n_rows of the
  * pass, from rows in_row … of the input. */
 void tape_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
                    const module_input *in, int in_row, int row, int n_rows);

@@ -180,10 +180,10 @@ static void remade_low_rank(pass *p, thread_scratch *scratch, const linear *l, i
             tape_round(t, dropped.data, (size_t)n * dropped.stride);
         for (int i = 0; i < n && t->dropout.p > 0; i++)
             drop_row(p, which, row + r + i, &dropped, i);
-        linear_low_rank(w, scratch, &scaled, &dropped, 0, n, &w->low[which], row + r);
+        linear_low_rank(w, scratch, &scaled, &dropped, 0, n, &w->now.low[which], row + r);
         if (t->half)
-            tape_round(t, (float *)w->low[which].data + (size_t)(row + r) * w->low[which].stride,
-                       (size_t)n * w->low[which].stride);
+            tape_round(t, (float *)w->now.low[which].data + (size_t)(row + r) * w->now.low[which].stride,
+                       (size_t)n * w->now.low[which].stride);
     }
 }
 
@@ -195,11 +195,11 @@ void tape_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
     if (p->tape->dropout.p > 0 || p->tape->half)
         remade_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
     else
-        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->low[which],
+        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->now.low[which],
                         row);
     if (!p->tape->recording)
         return;
-    const acts *from = &p->w->low[which], *to = &slot_of(p)->low[which];
+    const acts *from = &p->w->now.low[which], *to = &slot_of(p)->low[which];
     size_t element = from->compute == SLANT_COMPUTE_F32 ? 4 : 2;
     for (int r = row; r < row + n_rows; r++)
         memcpy((char *)to->data + (size_t)r * to->stride * element,

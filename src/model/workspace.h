@@ -9,8 +9,10 @@
 
 /* What one thread needs for itself. */
 typedef struct thread_scratch {
-    void *panels;        /* expanded panels, WORKSPACE_PANEL_BYTES at least */
+    void *panels;        /* expanded panels: linear_panel_bytes */
     float *panel_scales; /* their int8 scales */
+    void *low_panels;    /* those of B beside them: linear_low_panel_bytes */
+    float *low_scales;
     void *expand;        /* kernel_expand_scratch_bytes of the widest input */
     void *matmul;        /* KERNEL_MATMUL_SCRATCH */
     void *attention;     /* attention_scratch_bytes of the longest sequence */
@@ -18,10 +20,22 @@ typedef struct thread_scratch {
     void *embedding_row; /* model_embed_scratch_bytes */
 } thread_scratch;
 
-typedef struct workspace {
-    const kernel_table *kernels;
+/* What a layer's products are computed in, and their activations. */
+typedef struct layer_precision {
     slant_compute compute;      /* of the products with the base's weights */
     slant_compute lora_compute; /* of the product with B */
+    acts normed;                /* [max_tokens][hidden_size] */
+    acts attended_in;           /* [max_tokens][n_heads · head_dim] */
+    acts wide;                  /* [WORKSPACE_MLP_ROWS][intermediate_size] */
+    acts low[LINEAR_COUNT];     /* [max_tokens][rank]: scale · A x of each adapted module */
+} layer_precision;
+
+typedef struct workspace {
+    const kernel_table *kernels;
+    slant_compute compute; /* that was asked for; INT8: of all layers but the first n_fine */
+    int n_fine;
+    layer_precision fine, coarse;
+    layer_precision now; /* of the layer at work: workspace_enter_layer */
     int n_threads;
     int max_tokens, max_sequence;
 
@@ -34,10 +48,6 @@ typedef struct workspace {
     size_t attended_stride;
     float *gate_up; /* [WORKSPACE_MLP_ROWS][2 · wide_stride]: gate, then up */
     size_t wide_stride;
-    acts normed;             /* [max_tokens][hidden_size] */
-    acts attended_in;        /* [max_tokens][n_heads · head_dim] */
-    acts wide;               /* [WORKSPACE_MLP_ROWS][intermediate_size] */
-    acts low[LINEAR_COUNT];  /* [max_tokens][rank]: scale · A x of each adapted layer */
     acts final;              /* F32 [max_tokens][hidden_size]: what the head reads */
     float *cosines, *sines;  /* [max_sequence][head_dim / 2] */
     thread_scratch *threads; /* [n_threads] */
@@ -55,5 +65,8 @@ slant_status workspace_open_lora(const model *m, const kernel_table *kernels, sl
                                  slant_compute lora_compute, int n_threads, int max_tokens,
                                  int max_sequence, workspace **out, slant_error *err);
 void workspace_close(workspace *w);
+
+/* From here on products are those of layer i. */
+void workspace_enter_layer(workspace *w, int i);
 
 #endif
