@@ -4,6 +4,10 @@
 
 #include "model/model.h"
 
+/* What is packed into one pass. More tokens would not make the products faster; fewer would expand
+ * the weights more often. */
+enum { PASS_TOKENS = 2048, PASS_SEQUENCES = 512 };
+
 struct slant_engine {
     model *m;
     const kernel_table *kernels;

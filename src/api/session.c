@@ -11,9 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Packed tokens of one pass. More would not make the products faster; fewer re-expand weights. */
-enum { PASS_TOKENS = 2048, PASS_SEQUENCES = 512 };
-
 typedef struct sequence_origin {
     size_t article;
     size_t n_ids;

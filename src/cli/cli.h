@@ -23,6 +23,8 @@ int cmd_tokenize(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_train(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 /* "slant: …" and a newline on standard error; bytes that would steer a terminal are replaced. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -71,7 +71,8 @@ static void append_row(buf *out, const option_row *row)
 
 void options_help(const option_table *table, buf *out)
 {
-    buf_printf(out, "Usage: slant %s [OPTION]... %s\n\n", table->command, table->operands);
+    buf_printf(out, "Usage: slant %s [OPTION]...%s%s\n\n", table->command,
+               table->operands[0] != '\0' ? " " : "", table->operands);
     append_wrapped(out, table->about, 0, 0);
     for (size_t i = 0; i < table->n_rows; i++) {
         if (table->rows[i].type == OPTION_HEADING)

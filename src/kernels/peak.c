@@ -4,11 +4,12 @@
 #include "base/thread.h"
 #include "kernels/peak_loops.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
 #define RUN_SECONDS 1.5e-3
-enum { N_RUNS = 100, FIRST_ROUNDS = 2000 };
+enum { N_RUNS = 60, FIRST_ROUNDS = 2000 };
 
 /* Of one round, in lanes × (multiply and add) × chains; a tile product is 16 × 16 lanes wide. */
 #define LANES(n) (2.0 * (n) * PEAK_CHAINS)
@@ -50,42 +51,50 @@ const peak_loop *peak_loop_of(const char *isa, slant_compute compute)
     return NULL;
 }
 
-static double seconds_now(void)
+/* Of this thread alone: what others do on its core meanwhile is no part of the peak. */
+static double thread_seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 typedef struct peak_run {
     const peak_loop *loop;
     int64_t n_rounds;
+    _Atomic int64_t rate; /* operations per second, of all threads together */
 } peak_run;
 
 static void run_share(void *context, int thread, int n_threads)
 {
-    const peak_run *run = context;
-    (void)thread, (void)n_threads;
+    peak_run *run = context;
+    double start = thread_seconds();
     run->loop->run(run->n_rounds);
+    double rate = run->loop->operations * (double)run->n_rounds / (thread_seconds() - start);
+    atomic_fetch_add(&run->rate, (int64_t)rate);
+    (void)thread, (void)n_threads;
 }
 
-static double run_seconds(peak_run *run, int n_threads)
+/* Rounds that take RUN_SECONDS, as far as powers of two go. */
+static int64_t enough_rounds(const peak_loop *loop)
 {
-    double start = seconds_now();
-    thread_run(n_threads, run_share, run);
-    return seconds_now() - start;
+    for (int64_t n_rounds = FIRST_ROUNDS;; n_rounds *= 2) {
+        double start = thread_seconds();
+        loop->run(n_rounds);
+        if (thread_seconds() - start >= RUN_SECONDS)
+            return n_rounds;
+    }
 }
 
 double peak_measure(const peak_loop *loop, int n_threads)
 {
-    peak_run run = {.loop = loop, .n_rounds = FIRST_ROUNDS};
-    double seconds, best = 0;
-    while ((seconds = run_seconds(&run, n_threads)) < RUN_SECONDS)
-        run.n_rounds *= 2;
+    peak_run run = {.loop = loop, .n_rounds = enough_rounds(loop)};
+    int64_t best = 0;
     for (int i = 0; i < N_RUNS; i++) {
-        double operations = loop->operations * (double)run.n_rounds * n_threads;
-        double rate = operations / run_seconds(&run, n_threads);
+        atomic_store(&run.rate, 0);
+        thread_run(n_threads, run_share, &run);
+        int64_t rate = atomic_load(&run.rate);
         best = rate > best ? rate : best;
     }
-    return best;
+    return (double)best;
 }

@@ -18,7 +18,8 @@ typedef struct peak_loop {
 const peak_loop *peak_loop_of(const char *isa, slant_compute compute);
 
 /* Operations per second of n_threads at once: the best of many runs of a millisecond or two, since
- * a peak is what is left when nobody disturbs. */
+ * a peak is what is left when nobody disturbs. Each thread's rate is by the processor time that it
+ * had. */
 double peak_measure(const peak_loop *loop, int n_threads);
 
 #endif
