@@ -149,24 +149,29 @@ void dist_close(dist *d)
     mem_free(d);
 }
 
+static bool is_alone(const dist *d)
+{
+    return d == NULL || d->size == 1;
+}
+
 int dist_rank(const dist *d)
 {
-    return d->rank;
+    return d == NULL ? 0 : d->rank;
 }
 
 int dist_size(const dist *d)
 {
-    return d->size;
+    return d == NULL ? 1 : d->size;
 }
 
 int dist_cores(const dist *d)
 {
-    return d->cores;
+    return d == NULL ? thread_available() : d->cores;
 }
 
 slant_status dist_gather(dist *d, const void *mine, size_t size_bytes, void *all, slant_error *err)
 {
-    if (d->size == 1) {
+    if (is_alone(d)) {
         memcpy(all, mine, size_bytes);
         return SLANT_OK;
     }
@@ -180,7 +185,7 @@ static slant_status broadcast_from(dist *d, void *data, size_t size_bytes, int r
                                    slant_error *err)
 {
     slant_status status = SLANT_OK;
-    for (size_t at = 0; status == SLANT_OK && d->size > 1 && at < size_bytes; at += PIECE_BYTES) {
+    for (size_t at = 0; status == SLANT_OK && !is_alone(d) && at < size_bytes; at += PIECE_BYTES) {
         size_t left = size_bytes - at;
         int piece = (int)(left < PIECE_BYTES ? left : PIECE_BYTES);
         status = check(d, d->transport->broadcast((char *)data + at, piece, root), err);
@@ -247,8 +252,8 @@ static slant_status sum_piece(dist *d, float *values, int n, slant_error *err)
 slant_status dist_sum(dist *d, float *values, size_t n, slant_error *err)
 {
     slant_status status = SLANT_OK;
-    size_t piece = PIECE_VALUES / (size_t)d->size;
-    for (size_t at = 0; status == SLANT_OK && d->size > 1 && at < n; at += piece)
+    size_t piece = PIECE_VALUES / (size_t)dist_size(d);
+    for (size_t at = 0; status == SLANT_OK && !is_alone(d) && at < n; at += piece)
         status = sum_piece(d, values + at, (int)(n - at < piece ? n - at : piece), err);
     return status;
 }
@@ -269,7 +274,7 @@ static int first_failure(const int32_t *standings, int size)
 slant_status dist_agree(dist *d, slant_status status, slant_error *err)
 {
     int32_t mine = (int32_t)status;
-    if (d->size == 1 || d->failed)
+    if (is_alone(d) || d->failed)
         return status;
     slant_status gathered = dist_gather(d, &mine, sizeof mine, d->standings, err);
     int r = gathered == SLANT_OK ? first_failure(d->standings, d->size) : -1;

@@ -2,8 +2,8 @@
  * mpirun. Every function but those that only ask is collective: all ranks call it, in the same
  * order, and it returns when all have. Sums are taken in the order of ranks, so that they are the
  * same to the bit from run to run; MPI only moves bytes. A process that stands alone is a team of
- * one, for which nothing is loaded and nothing is copied. Files: launch.c finds out how the process
- * was started and loads MPI, mpi.c is what is loaded. */
+ * one, for which nothing is loaded and nothing is copied, and so is NULL. Files: launch.c finds out
+ * how the process was started and loads MPI, mpi.c is what is loaded. */
 #ifndef SLANT_DIST_DIST_H
 #define SLANT_DIST_DIST_H
 

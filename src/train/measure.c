@@ -1,7 +1,6 @@
-#include "train/trainer.h"
-
 #include "model/forward.h"
 #include "model/head.h"
+#include "train/together.h"
 
 #include <string.h>
 
@@ -64,26 +63,52 @@ static void count_answers(const trainer *t, int64_t *confusion)
         confusion[b->labels[i] * n + highest(b->logits + i * n, n)]++;
 }
 
+/* Rows first … first + n: the sum of their losses, and their answers in the confusion. */
+static slant_status measure_pass(trainer *t, const dataset *d, int first, int n, double *loss,
+                                 int64_t *confusion, slant_error *err)
+{
+    trainer_batch *b = &t->batch;
+    if (words_stop_asked(t))
+        return status_fail(err, SLANT_ERR_CANCELLED, "stopped while measuring");
+    trainer_fill_batch(t, d, NULL, first, n, 0);
+    slant_status status =
+        forward(&t->params->trained, t->work, b->ids, b->bounds, b->n, b->pooled, b->logits, err);
+    if (status != SLANT_OK)
+        return status;
+    *loss = trainer_batch_loss(t, 1, false) * n;
+    if (confusion != NULL)
+        count_answers(t, confusion);
+    return SLANT_OK;
+}
+
+/* The next pass of each rank from row *first on. */
+static slant_status measure_round(trainer *t, const dataset *d, int *first, double *sum,
+                                  int64_t *confusion, slant_error *err)
+{
+    double own = 0;
+    slant_status status = SLANT_OK;
+    for (int rank = 0; rank < t->n_ranks && *first < d->n; rank++) {
+        int n = rows_that_fit(t, d, *first);
+        if (rank == t->rank)
+            status = measure_pass(t, d, *first, n, &own, confusion, err);
+        *first += n;
+    }
+    status = together_agree(t, status, err);
+    return status == SLANT_OK ? together_add(t, own, sum, err) : status;
+}
+
 slant_status measure_set(trainer *t, const dataset *d, double *loss, int64_t *confusion,
                          slant_error *err)
 {
-    trainer_batch *b = &t->batch;
     double sum = 0;
+    size_t n = (size_t)t->labels.n * (size_t)t->labels.n;
+    slant_status status = SLANT_OK;
     if (confusion != NULL)
-        memset(confusion, 0, (size_t)t->labels.n * (size_t)t->labels.n * sizeof *confusion);
-    for (int first = 0, n; first < d->n; first += n) {
-        if (words_stop_asked(t))
-            return status_fail(err, SLANT_ERR_CANCELLED, "stopped while measuring");
-        n = rows_that_fit(t, d, first);
-        trainer_fill_batch(t, d, NULL, first, n, 0);
-        slant_status status = forward(&t->params->trained, t->work, b->ids, b->bounds, b->n,
-                                      b->pooled, b->logits, err);
-        if (status != SLANT_OK)
-            return status;
-        sum += trainer_batch_loss(t, 1, false) * n;
-        if (confusion != NULL)
-            count_answers(t, confusion);
-    }
+        memset(confusion, 0, n * sizeof *confusion);
+    for (int first = 0; status == SLANT_OK && first < d->n;)
+        status = measure_round(t, d, &first, &sum, confusion, err);
+    if (status == SLANT_OK && confusion != NULL)
+        status = together_count(t, confusion, n, confusion + n, err);
     *loss = sum / d->n;
-    return SLANT_OK;
+    return status;
 }

@@ -9,6 +9,7 @@
 #include "base/probe.h"
 #include "model/checkpoint.h"
 #include "train/peft.h"
+#include "train/together.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +125,7 @@ static slant_status name_best(trainer *t, const char *path, slant_error *err)
     return SLANT_OK;
 }
 
-slant_status saving_checkpoint(trainer *t, slant_error *err)
+static slant_status write_checkpoint(trainer *t, slant_error *err)
 {
     char *path = path_of_step(t, t->state.global_step);
     char *partial = path == NULL ? NULL : folder_partial_name(path);
@@ -139,12 +140,20 @@ slant_status saving_checkpoint(trainer *t, slant_error *err)
             (void)folder_remove(partial, NULL); /* what went wrong first is what counts */
     }
     if (status == SLANT_OK) {
-        t->saved_step = t->state.global_step;
         words_checkpoint(t, path);
         status = rotate(t, err);
     }
     mem_free(partial);
     mem_free(path);
+    return status;
+}
+
+slant_status saving_checkpoint(trainer *t, slant_error *err)
+{
+    slant_status status = together_is_first(t) ? write_checkpoint(t, err) : SLANT_OK;
+    status = together_agree(t, status, err);
+    if (status == SLANT_OK)
+        t->saved_step = t->state.global_step;
     return status;
 }
 
@@ -161,7 +170,7 @@ static slant_status load_best(trainer *t, slant_error *err)
     return status;
 }
 
-slant_status saving_final(trainer *t, slant_error *err)
+static slant_status write_final(trainer *t, slant_error *err)
 {
     slant_status status = load_best(t, err);
     probe();
@@ -173,6 +182,12 @@ slant_status saving_final(trainer *t, slant_error *err)
     if (status == SLANT_OK)
         status = saving_write_report(t, t->s->output_dir, err);
     return status;
+}
+
+slant_status saving_final(trainer *t, slant_error *err)
+{
+    slant_status status = together_is_first(t) ? write_final(t, err) : SLANT_OK;
+    return together_agree(t, status, err);
 }
 
 static slant_status resume_from(trainer *t, const char *dir, slant_error *err)

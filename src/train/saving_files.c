@@ -181,18 +181,20 @@ enum { N_IDENTITIES = 5 };
 static void identities(const trainer *t, char order[160], identity out[N_IDENTITIES])
 {
     snprintf(order, 160,
-             "strategy %d, seed %" PRIu64 ", %d articles in batches of %" PRId64 " × %" PRId64,
-             (int)t->sampler.strategy, t->sampler.seed, t->train->n,
-             t->s->per_device_train_batch_size, t->s->gradient_accumulation_steps);
+             "strategy %d, seed %" PRIu64 ", %" PRId64 " articles in batches of %" PRId64
+             " × %" PRId64,
+             (int)t->sampler.strategy, t->sampler.seed, t->length.n_samples,
+             t->s->per_device_train_batch_size, t->s->gradient_accumulation_steps * t->n_ranks);
     out[0] =
         (identity){"data_digest", t->train->digest, "the training data (as it is read and cut)"};
     out[1] = (identity){"base_digest", t->base.base_digest, "the base model"};
     out[2] = (identity){"adapter_digest", t->modules_digest, "the adapter's shape"};
     out[3] = (identity){"compute", compute_name(t->compute), "--compute"};
-    out[4] = (identity){"sampler", order, "the order of articles"};
+    out[4] =
+        (identity){"sampler", order, "the order of articles (batch size × accumulation × ranks)"};
 }
 
-static void write_state(const trainer *t, buf *out)
+void saving_put_state(const trainer *t, buf *out)
 {
     char order[160];
     identity same[N_IDENTITIES];
@@ -209,6 +211,7 @@ static void write_state(const trainer *t, buf *out)
     buf_printf(out, ",\n  \"should_stop\": %s,\n  \"seed\": %" PRId64,
                t->state.should_stop ? "true" : "false", t->s->seed);
     put_text(out, "isa", t->work->kernels->name);
+    buf_printf(out, ",\n  \"ranks\": %d", t->n_ranks);
     for (int i = 0; i < N_IDENTITIES; i++)
         put_text(out, same[i].name, same[i].value);
     buf_string(out, "\n}\n");
@@ -233,37 +236,53 @@ slant_status saving_write_state(const trainer *t, const char *dir, slant_error *
     buf state = {0};
     trainer now = *t;
     now.seconds_before += progress_now() - t->started;
-    write_state(&now, &state);
+    saving_put_state(&now, &state);
     slant_status status = write_text(dir, "training_state.json", &state, err);
     return status == SLANT_OK ? saving_write_history(t, dir, err) : status;
 }
 
-static slant_status check_identity(const identity *same, const json_t *root, slant_error *err)
+static slant_status check_identity(const identity *same, const json_t *root, const char *differs,
+                                   slant_error *err)
 {
     const char *was = json_string_value(json_object_get(root, same->name));
     if (was == NULL && same->value == NULL)
         return SLANT_OK;
     if (was != NULL && same->value != NULL && strcmp(was, same->value) == 0)
         return SLANT_OK;
-    return status_fail(err, SLANT_ERR_MISMATCH, "%s changed since: it was %s and is %s", same->what,
+    return status_fail(err, SLANT_ERR_MISMATCH, "%s %s: it was %s and is %s", same->what, differs,
                        was == NULL ? "unknown" : was,
                        same->value == NULL ? "unknown" : same->value);
 }
 
-static slant_status check_identities(const trainer *t, const json_t *root, slant_error *err)
+/* What changes the last bits alone is said, not refused. */
+static void note_differences(const trainer *t, const json_t *root)
+{
+    const char *isa = json_string_value(json_object_get(root, "isa"));
+    int64_t n_ranks = json_integer_value(json_object_get(root, "ranks"));
+    if (isa != NULL && strcmp(isa, t->work->kernels->name) != 0)
+        words_note(t,
+                   "the run was computed with %s so far and goes on with %s: the last bits will "
+                   "differ",
+                   isa, t->work->kernels->name);
+    if (n_ranks > 0 && n_ranks != t->n_ranks)
+        words_note(t,
+                   "the run was computed by %" PRId64
+                   " ranks so far and goes on with %d: the last "
+                   "bits will differ",
+                   n_ranks, t->n_ranks);
+}
+
+static slant_status check_identities(const trainer *t, const json_t *root, const char *differs,
+                                     slant_error *err)
 {
     char order[160];
     identity same[N_IDENTITIES];
     slant_status status = SLANT_OK;
     identities(t, order, same);
     for (int i = 0; status == SLANT_OK && i < N_IDENTITIES; i++)
-        status = check_identity(&same[i], root, err);
-    const char *isa = json_string_value(json_object_get(root, "isa"));
-    if (status == SLANT_OK && isa != NULL && strcmp(isa, t->work->kernels->name) != 0)
-        words_note(t,
-                   "the run was computed with %s so far and goes on with %s: the last bits will "
-                   "differ",
-                   isa, t->work->kernels->name);
+        status = check_identity(&same[i], root, differs, err);
+    if (status == SLANT_OK)
+        note_differences(t, root);
     return status;
 }
 
@@ -278,26 +297,33 @@ static void take_state(trainer *t, const json_t *root)
     t->state.should_stop = json_is_true(json_object_get(root, "should_stop"));
 }
 
-static slant_status read_state(trainer *t, const char *dir, slant_error *err)
+slant_status saving_take_state(trainer *t, const char *text, size_t text_bytes, const char *differs,
+                               slant_error *err)
 {
-    buf text = {0};
-    char *path = file_join(dir, "training_state.json");
-    slant_status status =
-        path == NULL ? out_of_memory(err) : file_read(path, STATE_MAX_BYTES, &text, err);
-    json_t *root = status == SLANT_OK && text.data != NULL
-                       ? json_loadb(text.data, text.size_bytes, 0, NULL)
-                       : NULL;
-    if (status == SLANT_OK && root == NULL)
-        status = status_fail(err, SLANT_ERR_FORMAT, "%s is not JSON", path);
-    if (status == SLANT_OK && json_integer_value(json_object_get(root, "version")) != STATE_VERSION)
-        status = status_fail(err, SLANT_ERR_UNSUPPORTED, "%s is of another version of slant", path);
+    json_t *root = text == NULL ? NULL : json_loadb(text, text_bytes, 0, NULL);
+    slant_status status = SLANT_OK;
+    if (root == NULL)
+        status = status_fail(err, SLANT_ERR_FORMAT, "not JSON");
+    else if (json_integer_value(json_object_get(root, "version")) != STATE_VERSION)
+        status = status_fail(err, SLANT_ERR_UNSUPPORTED, "of another version of slant");
     if (status == SLANT_OK)
-        status = check_identities(t, root, err);
+        status = check_identities(t, root, differs, err);
     if (status == SLANT_OK)
         take_state(t, root);
     json_decref(root);
+    return status;
+}
+
+static slant_status read_state(trainer *t, const char *path, slant_error *err)
+{
+    buf text = {0};
+    slant_status status = file_read(path, STATE_MAX_BYTES, &text, err);
+    if (status == SLANT_OK) {
+        status = saving_take_state(t, text.data, text.size_bytes, "changed since", err);
+        if (status != SLANT_OK)
+            status = status_context(err, status, "%s", file_base_name(path));
+    }
     buf_free(&text);
-    mem_free(path);
     return status;
 }
 
@@ -325,7 +351,7 @@ static slant_status read_history(trainer *t, const char *path, slant_error *err)
 
 slant_status saving_read(trainer *t, const char *dir, slant_error *err)
 {
-    slant_status status = read_state(t, dir, err);
+    slant_status status = read_file(t, dir, "training_state.json", read_state, err);
     if (status == SLANT_OK)
         status = read_file(t, dir, "adapter_model.safetensors", read_values, err);
     if (status == SLANT_OK)

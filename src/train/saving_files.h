@@ -18,6 +18,11 @@ slant_status saving_write_manifest(const char *dir, slant_error *err);
 
 /* Every file that manifest.json names is there with its digest. */
 slant_status saving_check_manifest(const char *dir, slant_error *err);
+/* training_state.json as it would be written now, and taken from such a text; `differs` is what is
+ * said of data, a base, an adapter or a compute that is another: "changed since". */
+void saving_put_state(const trainer *t, buf *out);
+slant_status saving_take_state(trainer *t, const char *text, size_t text_bytes, const char *differs,
+                               slant_error *err);
 /* Parameters, moments and state; refuses another run's data, base, adapter or compute. */
 slant_status saving_read(trainer *t, const char *dir, slant_error *err);
 

@@ -53,7 +53,8 @@ typedef struct train_settings {
     int lr_scheduler_type, optim, train_sampling_strategy;
     int logging_strategy, eval_strategy, save_strategy;
     int gradient_checkpointing;
-    bool fp16, bf16, dataloader_drop_last, logging_first_step, logging_nan_inf_filter;
+    bool fp16, bf16, dataloader_drop_last, even_batches;
+    bool logging_first_step, logging_nan_inf_filter;
     bool load_best_model_at_end, eval_on_start;
     const char *metric_for_best_model, *run_name;
     int greater_is_better; /* 0: as the metric's name says, 1 true, 2 false */

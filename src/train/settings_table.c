@@ -100,6 +100,10 @@ const setting_row setting_rows[] = {
     CHOICE(train_sampling_strategy, "random|sequential|group_by_length",
            "the order of articles in an epoch", "random"),
     FLAG(dataloader_drop_last, "leave out an epoch's last batch where it is short", "false"),
+    FLAG(even_batches,
+         "several ranks: deal an epoch's first articles again so that all have as many batches, as "
+         "accelerate does",
+         "false"),
     COUNT(seed, 0, LONG, "of everything drawn", "42"),
     COUNT(data_seed, 0, LONG, "of the order of articles", "seed"),
     CHOICE(logging_strategy, "no|steps|epoch", "when the loss is logged", "steps"),

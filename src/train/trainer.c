@@ -1,8 +1,7 @@
-#include "train/trainer.h"
-
 #include "base/probe.h"
 #include "base/progress.h"
 #include "model/backward.h"
+#include "train/together.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,7 +12,10 @@ static slant_status ready_order(trainer *t, int epoch, slant_error *err)
     if (t->order_epoch == epoch)
         return SLANT_OK;
     t->order_epoch = epoch;
-    return sampler_order(&t->sampler, epoch, t->order, err);
+    slant_status status = sampler_order(&t->sampler, epoch, t->order, err);
+    for (int64_t i = t->train->n; status == SLANT_OK && i < t->length.n_samples; i++)
+        t->order[i] = t->order[i - t->train->n];
+    return status;
 }
 
 static slant_status not_a_number(const trainer *t, int epoch, int first, int n, slant_error *err)
@@ -47,7 +49,6 @@ static slant_status run_micro_batch(trainer *t, int epoch, int first, int n, int
     probe();
     backward(t->tape, b->d_logits);
     probe();
-    t->tokens_seen += b->bounds[b->n];
     return SLANT_OK;
 }
 
@@ -82,32 +83,42 @@ static slant_status update(trainer *t, slant_error *err)
     return SLANT_OK;
 }
 
+/* This rank's batches of a step, and how many tokens they have. */
+static slant_status run_own_batches(trainer *t, int epoch, int64_t first, int n_micro,
+                                    int64_t *n_tokens, slant_error *err)
+{
+    int size = (int)t->s->per_device_train_batch_size, n_rows = (int)t->length.n_samples;
+    slant_status status = SLANT_OK;
+    for (int micro = t->rank; status == SLANT_OK && micro < n_micro; micro += t->n_ranks) {
+        int row = (int)(first + micro) * size, left = n_rows - row;
+        if (words_stop_asked(t))
+            return status_fail(err, SLANT_ERR_CANCELLED, "stopped within a step");
+        status = run_micro_batch(t, epoch, row, left < size ? left : size, n_micro,
+                                 &t->losses[micro], err);
+        *n_tokens += t->batch.bounds[t->batch.n];
+    }
+    return status;
+}
+
 /* Step `step` of the epoch, unless a stop is asked for on the way: then nothing has happened. */
 static slant_status run_step(trainer *t, int epoch, int64_t step, slant_error *err)
 {
-    int64_t accumulation = t->s->gradient_accumulation_steps;
-    int64_t first = step * accumulation, end = first + accumulation;
-    int size = (int)t->s->per_device_train_batch_size, n_rows = (int)t->length.n_samples;
+    int64_t each = t->s->gradient_accumulation_steps * t->n_ranks, n_tokens = 0;
+    int64_t first = step * each, end = first + each;
     if (end > t->length.batches_per_epoch)
         end = t->length.batches_per_epoch;
     int n_micro = (int)(end - first);
-    int64_t tokens_seen = t->tokens_seen;
-    double since = t->loss_since_log;
     memset(t->params->gradients, 0, t->params->n_values * sizeof(float));
-    for (int64_t micro = first; micro < end; micro++) {
-        int row = (int)micro * size, left = n_rows - row;
-        double loss;
-        slant_status status = SLANT_ERR_CANCELLED;
-        if (!words_stop_asked(t))
-            status = run_micro_batch(t, epoch, row, left < size ? left : size, n_micro, &loss, err);
-        if (status != SLANT_OK) {
-            t->tokens_seen = tokens_seen;
-            t->loss_since_log = since;
-            return status;
-        }
-        add_loss(t, loss, n_micro);
-    }
-    slant_status status = update(t, err);
+    slant_status status = run_own_batches(t, epoch, first, n_micro, &n_tokens, err);
+    status = together_agree(t, status, err);
+    if (status == SLANT_OK)
+        status = together_step(t, n_micro, &n_tokens, err);
+    if (status != SLANT_OK)
+        return status;
+    t->tokens_seen += n_tokens;
+    for (int micro = 0; micro < n_micro; micro++)
+        add_loss(t, t->losses[micro], n_micro);
+    status = update(t, err);
     probe();
     t->state.global_step++;
     t->state.epoch = epoch + (double)end / (double)t->length.batches_per_epoch;
@@ -133,7 +144,7 @@ static slant_status stop(trainer *t, slant_error *err)
 static slant_status run_epoch(trainer *t, int epoch, slant_error *err)
 {
     int64_t steps = t->length.steps_per_epoch;
-    slant_status status = ready_order(t, epoch, err);
+    slant_status status = together_agree(t, ready_order(t, epoch, err), err);
     int64_t step = t->state.global_step - (int64_t)epoch * steps;
     for (; status == SLANT_OK && step < steps && !t->state.should_stop; step++) {
         status = run_step(t, epoch, step, err);
@@ -166,8 +177,10 @@ slant_status trainer_run(trainer *t, slant_error *err)
 {
     t->started = progress_now();
     t->tokens_before = t->tokens_seen;
-    slant_status status =
-        run_log_open(&t->files, t->s->output_dir, &t->log, t->state.global_step, err);
+    slant_status status = SLANT_OK;
+    if (together_is_first(t))
+        status = run_log_open(&t->files, t->s->output_dir, &t->log, t->state.global_step, err);
+    status = together_agree(t, status, err);
     if (status == SLANT_OK)
         status = catch_up(t, err);
     if (status == SLANT_OK && t->s->eval_on_start && t->state.global_step == 0 && t->eval != NULL)

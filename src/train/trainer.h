@@ -1,6 +1,7 @@
 /* A run of training: what it holds, and the files that its parts live in.
  *   trainer_open.c   model, data, parameters and memory, from a recipe
  *   trainer.c        the run: epochs, steps, micro-batches
+ *   together.c       what several ranks do together
  *   trainer_log.c    when something is logged, measured and saved, by the Trainer's rules
  *   trainer_words.c  what a person is told before, during and after
  *   measure.c        scores over a set
@@ -8,6 +9,7 @@
 #ifndef SLANT_TRAIN_TRAINER_H
 #define SLANT_TRAIN_TRAINER_H
 
+#include "dist/dist.h"
 #include "train/dataset.h"
 #include "train/history.h"
 #include "train/loss.h"
@@ -34,6 +36,7 @@ typedef struct trainer {
     const train_settings *s;
     const slant_recipe *recipe;
     slant_train_options options;
+    int rank, n_ranks;
     arena memory;
 
     model *opened; /* the base as it was opened */
@@ -72,8 +75,10 @@ typedef struct trainer {
     double started;        /* of this one */
     int64_t tokens_before; /* tokens_seen at its start */
     double last_loss, last_norm, last_rate;
-    int *order; /* [train->n] of epoch order_epoch */
+    int *order; /* of epoch order_epoch: [train->n], or more where articles are dealt twice */
     int order_epoch;
+    double *losses;         /* of a step's batches, by their place among those of all ranks */
+    double *telling, *told; /* for exchanges of one rank's numbers and of all ranks' */
 } trainer;
 
 slant_status trainer_open(const slant_recipe *recipe, const slant_train_options *options,
@@ -89,8 +94,9 @@ slant_status trainer_after_epoch(trainer *t, int epoch, slant_error *err);
 slant_status trainer_finish(trainer *t, slant_error *err);
 slant_status trainer_measure(trainer *t, slant_error *err);
 
-/* measure.c: the mean loss and the confusion [n_labels][n_labels] over a set (single label only;
- * NULL otherwise), and how long it took. */
+/* measure.c: the mean loss over a set, and its confusion [n_labels][n_labels] (single label only;
+ * NULL otherwise), which has room for one of each rank behind it. Ranks share the work; the sums
+ * are those of one rank alone, to the bit. */
 slant_status measure_set(trainer *t, const dataset *d, double *loss, int64_t *confusion,
                          slant_error *err);
 /* Rows first … first + n of `rows` (NULL: of the set itself) into t->batch. first_sample is the
@@ -102,7 +108,7 @@ double trainer_batch_loss(trainer *t, double scale, bool want_derivative);
 
 /* saving.c */
 slant_status saving_checkpoint(trainer *t, slant_error *err);
-/* The adapter as the run leaves it, into output_dir itself. */
+/* The adapter as the run leaves it, into output_dir itself. Both wait for rank 0, which writes. */
 slant_status saving_final(trainer *t, slant_error *err);
 /* Puts the trainer where resume_from_checkpoint says; *found false: there is nothing to go on from.
  */

@@ -1,8 +1,7 @@
 /* When a run logs, measures and saves: DefaultFlowCallback, EarlyStoppingCallback and
  * _maybe_log_save_evaluate of the Trainer. */
-#include "train/trainer.h"
-
 #include "base/progress.h"
+#include "train/together.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +9,9 @@
 static slant_status add_entry(trainer *t, const log_entry *e, slant_error *err)
 {
     slant_status status = history_add(&t->log, e, err);
-    return status == SLANT_OK ? run_log_add(&t->files, e, err) : status;
+    if (status == SLANT_OK && together_is_first(t))
+        status = run_log_add(&t->files, e, err);
+    return together_agree(t, status, err);
 }
 
 static bool is_due(int64_t step, int64_t every)
@@ -101,11 +102,17 @@ static slant_status measure(trainer *t, log_entry *e, slant_error *err)
     double loss, start = progress_now();
     bool single = t->labels.problem == PROBLEM_SINGLE_LABEL;
     size_t n = (size_t)t->labels.n;
-    int64_t *confusion = single ? mem_alloc(n * n, sizeof *confusion) : NULL;
+    size_t n_counts = n * n * (size_t)(t->n_ranks + 1);
+    int64_t *confusion = single ? mem_alloc(n_counts, sizeof *confusion) : NULL;
+    slant_status status = SLANT_OK;
     if (single && confusion == NULL)
-        return status_fail(err, SLANT_ERR_MEMORY, "out of memory for a measurement");
-    slant_status status = measure_set(t, t->eval, &loss, confusion, err);
+        status = status_fail(err, SLANT_ERR_MEMORY, "out of memory for a measurement");
+    status = together_agree(t, status, err);
+    if (status == SLANT_OK)
+        status = measure_set(t, t->eval, &loss, confusion, err);
     double seconds = progress_now() - start;
+    if (status == SLANT_OK) /* one clock, for a metric may decide */
+        status = dist_broadcast(t->options.team, &seconds, sizeof seconds, err);
     int64_t batches = (t->eval->n - 1) / t->s->per_device_eval_batch_size + 1;
     if (status == SLANT_OK) {
         log_add(e, "epoch", t->state.epoch);
@@ -191,9 +198,10 @@ slant_status trainer_finish(trainer *t, slant_error *err)
     log_entry e = {0};
     double seconds = t->seconds_before + progress_now() - t->started;
     double steps = (double)t->state.global_step;
-    double samples = t->s->max_steps > 0 ? steps * (double)t->s->per_device_train_batch_size *
-                                               (double)t->s->gradient_accumulation_steps
-                                         : (double)t->length.n_samples * t->s->num_train_epochs;
+    double samples = t->s->max_steps > 0
+                         ? steps * (double)t->s->per_device_train_batch_size *
+                               (double)t->s->gradient_accumulation_steps * t->n_ranks
+                         : (double)t->train->n * t->s->num_train_epochs;
     log_add(&e, "epoch", t->state.epoch);
     log_add_whole(&e, "step", t->state.global_step);
     log_add(&e, "total_flos", t->state.total_flos);

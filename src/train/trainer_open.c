@@ -1,10 +1,9 @@
-#include "train/trainer.h"
-
 #include "base/folder.h"
 #include "base/progress.h"
 #include "base/thread.h"
 #include "model/backward.h"
 #include "train/peft.h"
+#include "train/together.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -318,7 +317,8 @@ static slant_status open_batch(trainer *t, int64_t n_ids, slant_error *err)
     b->values = arena_alloc(&t->memory, n_values, sizeof *b->values);
     b->logits = arena_alloc(&t->memory, n_values, sizeof *b->logits);
     b->d_logits = arena_alloc(&t->memory, n_values, sizeof *b->d_logits);
-    t->order = arena_alloc(&t->memory, (size_t)t->train->n, sizeof *t->order);
+    int64_t n_order = t->length.n_samples > t->train->n ? t->length.n_samples : t->train->n;
+    t->order = arena_alloc(&t->memory, (size_t)n_order, sizeof *t->order);
     return b->ids == NULL || b->bounds == NULL || b->pooled == NULL || b->labels == NULL ||
                    b->samples == NULL || b->values == NULL || b->logits == NULL ||
                    b->d_logits == NULL || t->order == NULL
@@ -367,7 +367,10 @@ static slant_status ready_optimizer(trainer *t, slant_error *err)
 {
     const train_settings *s = t->s;
     bool paged = s->optim == OPTIM_PAGED_ADAMW || s->optim == OPTIM_PAGED_ADAMW_32BIT;
-    char *file = paged ? file_join(s->output_dir, ".optimizer.paged") : NULL;
+    char name[48] = ".optimizer.paged";
+    if (t->rank > 0)
+        snprintf(name, sizeof name, ".optimizer-%d.paged", t->rank);
+    char *file = paged ? file_join(s->output_dir, name) : NULL;
     if (paged && file == NULL)
         return out_of_memory(err);
     optimizer_settings settings = {.beta1 = (float)s->adam_beta1,
@@ -391,18 +394,18 @@ static int64_t resolve_steps(double steps, int64_t n_steps)
 static void ready_schedule(trainer *t)
 {
     const train_settings *s = t->s;
-    t->length =
-        schedule_length(t->train->n, s->per_device_train_batch_size, s->gradient_accumulation_steps,
-                        s->num_train_epochs, s->max_steps, s->dataloader_drop_last);
+    int64_t batches_a_step = s->gradient_accumulation_steps * t->n_ranks;
+    t->length = schedule_length(together_dealt(t), s->per_device_train_batch_size, batches_a_step,
+                                s->num_train_epochs, s->max_steps, s->dataloader_drop_last);
     int64_t n = t->length.n_steps;
     t->schedule =
         (schedule){(schedule_kind)s->lr_scheduler_type, schedule_warmup(s->warmup_steps, n), n};
-    t->sampler = (sampler){
-        .strategy = (sampling_strategy)s->train_sampling_strategy,
-        .seed = (uint64_t)(s->data_seed >= 0 ? s->data_seed : s->seed),
-        .n_samples = t->train->n,
-        .lengths = t->train->lengths,
-        .grouped_samples = (int)(s->per_device_train_batch_size * s->gradient_accumulation_steps)};
+    t->sampler =
+        (sampler){.strategy = (sampling_strategy)s->train_sampling_strategy,
+                  .seed = (uint64_t)(s->data_seed >= 0 ? s->data_seed : s->seed),
+                  .n_samples = t->train->n,
+                  .lengths = t->train->lengths,
+                  .grouped_samples = (int)(s->per_device_train_batch_size * batches_a_step)};
     double eval_steps = s->eval_steps < 0 ? s->logging_steps : s->eval_steps;
     t->logging_steps = resolve_steps(s->logging_steps, n);
     t->eval_steps = resolve_steps(eval_steps, n);
@@ -451,14 +454,16 @@ static slant_status time_a_batch(trainer *t, double *tokens_per_second, slant_er
         return status;
     (void)trainer_batch_loss(t, 1, true);
     backward(t->tape, b->d_logits);
-    *tokens_per_second = b->bounds[b->n] / (progress_now() - start);
+    *tokens_per_second = t->n_ranks * b->bounds[b->n] / (progress_now() - start);
     return SLANT_OK;
 }
 
 static slant_status open_all(trainer *t, slant_error *err)
 {
     double tokens_per_second = 0;
-    slant_status status = check_settings(t, err);
+    slant_status status = kernel_check_environment(err);
+    if (status == SLANT_OK)
+        status = check_settings(t, err);
     if (status == SLANT_OK)
         status = folder_make(t->s->output_dir, err);
     if (status == SLANT_OK)
@@ -476,9 +481,16 @@ static slant_status open_all(trainer *t, slant_error *err)
     if (status == SLANT_OK)
         status = ready_optimizer(t, err);
     if (status == SLANT_OK)
+        status = together_room(t, t->s->gradient_accumulation_steps * t->n_ranks, err);
+    status = together_agree(t, status, err);
+    if (status == SLANT_OK && together_is_first(t))
         status = start_or_resume(t, err);
+    status = together_agree(t, status, err);
+    if (status == SLANT_OK)
+        status = together_start(t, err);
     if (status == SLANT_OK)
         status = time_a_batch(t, &tokens_per_second, err);
+    status = together_agree(t, status, err);
     if (status == SLANT_OK)
         words_plan(t, tokens_per_second);
     return status;
@@ -489,16 +501,16 @@ slant_status trainer_open(const slant_recipe *recipe, const slant_train_options 
 {
     *out = NULL;
     trainer *t = mem_calloc(1, sizeof *t);
-    if (t == NULL)
-        return out_of_memory(err);
+    if (t == NULL) /* others may be waiting for this rank */
+        return dist_agree(options == NULL ? NULL : options->team, out_of_memory(err), err);
     t->recipe = recipe;
     t->s = &recipe->settings;
     if (options != NULL)
         t->options = *options;
-    t->n_threads = t->s->threads > 0 ? (int)t->s->threads : thread_available();
-    slant_status status = kernel_check_environment(err);
-    if (status == SLANT_OK)
-        status = open_all(t, err);
+    t->rank = dist_rank(t->options.team);
+    t->n_ranks = dist_size(t->options.team);
+    t->n_threads = t->s->threads > 0 ? (int)t->s->threads : dist_cores(t->options.team);
+    slant_status status = open_all(t, err);
     if (status != SLANT_OK) {
         trainer_close(t);
         return status;

@@ -34,7 +34,7 @@ static double tokens_left(const trainer *t)
 
 static void tell(const trainer *t, slant_train_event_kind kind, const char *text)
 {
-    if (t->options.report == NULL)
+    if (t->options.report == NULL || t->rank > 0)
         return;
     double rate = t->started > 0 ? speed(t) : 0;
     slant_train_event event = {.kind = kind,
@@ -113,9 +113,12 @@ void words_plan(const trainer *t, double tokens_per_second)
     }
     buf_string(&out, "\nsteps: ");
     progress_count(&out, t->length.n_steps);
-    buf_printf(&out, " (%" PRId64 " an epoch) of %" PRId64 " × %" PRId64 " articles\n",
+    buf_printf(&out, " (%" PRId64 " an epoch) of %" PRId64 " × %" PRId64 " articles",
                t->length.steps_per_epoch, t->s->per_device_train_batch_size,
                t->s->gradient_accumulation_steps);
+    if (t->n_ranks > 1)
+        buf_printf(&out, " on each of %d ranks of %d threads", t->n_ranks, t->n_threads);
+    buf_char(&out, '\n');
     put_memory(t, &out);
     if (tokens_per_second > 0) {
         buf_printf(&out, "speed: %.0f tokens/s in a first batch; expected time ",
