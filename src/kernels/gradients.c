@@ -14,7 +14,8 @@
         .softmax = softmax_##isa,                                                                  \
         .softmax_backward = softmax_backward_##isa,                                                \
         .transpose = transpose_##isa,                                                              \
-        .drop = drop_##isa,                                                                        \
+        .dropout = dropout_##isa,                                                                  \
+        .copy_kept = copy_kept_##isa,                                                              \
         .add_kept = add_kept_##isa,                                                                \
         .sum_of_squares = sum_of_squares_##isa,                                                    \
         .adamw = adamw_##isa,                                                                      \

@@ -17,6 +17,12 @@ typedef struct dropout_row {
     uint32_t threshold;  /* round(p · 65536) */
 } dropout_row;
 
+/* What is dropped of some rows: bit i % 16 of word i / 16 of a row is its element i. */
+typedef struct dropout_bits {
+    uint16_t *rows; /* [rows][stride] */
+    size_t stride;  /* words */
+} dropout_bits;
+
 /* AdamW (Loshchilov & Hutter 2019) with what a step has in common for all parameters. */
 typedef struct adamw_step {
     float lr, beta1, beta2, eps, weight_decay;
@@ -29,9 +35,10 @@ typedef struct gradient_table {
 
     /* Panels of wᵀ: panel i's outputs are the inputs 16·(first_panel + i) … of w, its inputs are
      * the outputs of w. out->compute is F32 or BF16; out->n_in becomes w->n_out; a range of groups
-     * in out is honoured as in kernel_table.expand. scratch: gradient_scratch_bytes. */
-    void (*expand_transposed)(const kernel_weight *w, int first_panel, int n_panels,
-                              kernel_panels *out, void *scratch);
+     * in out is honoured as in kernel_table.expand. scratch: gradient_scratch_bytes. Where dropped
+     * is not NULL, w is of F32 or BF16, and what it marks in row o counts as zero. */
+    void (*expand_transposed)(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
+                              int n_panels, kernel_panels *out, void *scratch);
 
     /* y = x with elements of another width, each rounded to nearest even. type: F32, BF16, F16. */
     void (*narrow)(const float *x, dtype type, void *y, size_t n);
@@ -55,11 +62,13 @@ typedef struct gradient_table {
     void (*transpose)(const float *x, size_t x_stride, int n_rows, int n_columns, acts *out,
                       int out_row0);
 
-    /* Zeroes what is dropped among the row's elements first … first + n (first a multiple of 8):
-     * x [n] of F32 or BF16. */
-    void (*drop)(const dropout_row *row, int first, int n, slant_compute compute, void *x);
-    /* y += x where it is not dropped. */
-    void (*add_kept)(const dropout_row *row, int first, int n, const float *x, float *y);
+    /* Which of the row's n elements are dropped: ⌈n / 16⌉ words. */
+    void (*dropout)(const dropout_row *row, int n, uint16_t *dropped);
+    /* y = x, or zero where it is dropped: rows of F32 or BF16, [n]. In place is fine. */
+    void (*copy_kept)(const uint16_t *dropped, const void *x, slant_compute compute, int n,
+                      void *y);
+    /* y += x where it is not dropped; [n]. */
+    void (*add_kept)(const uint16_t *dropped, const float *x, int n, float *y);
 
     /* Σ x² in double, in an order that depends on n alone. */
     double (*sum_of_squares)(const float *x, size_t n);

@@ -209,35 +209,36 @@ static inline void dropped_of_128(const dropout_row *row, uint32_t group, __mmas
         dropped[j] = _mm512_cmplt_epu16_mask(words[j], threshold);
 }
 
-void drop_avx512(const dropout_row *row, int first, int n, slant_compute compute, void *x)
+void dropout_avx512(const dropout_row *row, int n, uint16_t *dropped)
 {
-    __mmask32 dropped[4];
+    __mmask32 of_128[4];
     for (int i = 0; i < n; i += 128) {
-        dropped_of_128(row, (uint32_t)(first + i) / 8, dropped);
-        for (int j = 0; j < 8 && i + 16 * j < n; j++) {
-            __mmask16 lanes = first_lanes(n - i - 16 * j);
-            __mmask16 gone = (__mmask16)(dropped[j / 2] >> (j % 2 * 16)) & lanes;
-            if (compute == SLANT_COMPUTE_BF16)
-                _mm256_mask_storeu_epi16((uint16_t *)x + i + 16 * j, gone, _mm256_setzero_si256());
-            else
-                _mm512_mask_storeu_ps((float *)x + i + 16 * j, gone, _mm512_setzero_ps());
-        }
+        dropped_of_128(row, (uint32_t)i / 8, of_128);
+        for (int j = 0; j < 8 && i + 16 * j < n; j++)
+            dropped[i / 16 + j] = (uint16_t)(of_128[j / 2] >> (j % 2 * 16));
     }
 }
 
-void add_kept_avx512(const dropout_row *row, int first, int n, const float *x, float *y)
+void copy_kept_avx512(const uint16_t *dropped, const void *x, slant_compute compute, int n, void *y)
 {
-    __mmask32 dropped[4];
-    for (int i = 0; i < n; i += 128) {
-        dropped_of_128(row, (uint32_t)(first + i) / 8, dropped);
-        for (int j = 0; j < 8 && i + 16 * j < n; j++) {
-            __mmask16 lanes = first_lanes(n - i - 16 * j);
-            __mmask16 kept = (__mmask16) ~(dropped[j / 2] >> (j % 2 * 16)) & lanes;
-            float *to = y + i + 16 * j;
-            __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(kept, to),
-                                       _mm512_maskz_loadu_ps(kept, x + i + 16 * j));
-            _mm512_mask_storeu_ps(to, kept, sum);
-        }
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 lanes = first_lanes(n - i), kept = (__mmask16)(~dropped[i / LANES] & lanes);
+        if (compute == SLANT_COMPUTE_BF16)
+            _mm256_mask_storeu_epi16((uint16_t *)y + i, lanes,
+                                     _mm256_maskz_loadu_epi16(kept, (const uint16_t *)x + i));
+        else
+            _mm512_mask_storeu_ps((float *)y + i, lanes,
+                                  _mm512_maskz_loadu_ps(kept, (const float *)x + i));
+    }
+}
+
+void add_kept_avx512(const uint16_t *dropped, const float *x, int n, float *y)
+{
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 kept = (__mmask16)(~dropped[i / LANES] & first_lanes(n - i));
+        __m512 sum =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(kept, y + i), _mm512_maskz_loadu_ps(kept, x + i));
+        _mm512_mask_storeu_ps(y + i, kept, sum);
     }
 }
 

@@ -6,8 +6,9 @@
 #include "kernels/internal.h"
 
 #define DECLARE_GRADIENTS(isa)                                                                     \
-    void expand_transposed_##isa(const kernel_weight *w, int first_panel, int n_panels,            \
-                                 kernel_panels *out, void *scratch);                               \
+    void expand_transposed_##isa(const kernel_weight *w, const dropout_bits *dropped,              \
+                                 int first_panel, int n_panels, kernel_panels *out,                \
+                                 void *scratch);                                                   \
     void narrow_##isa(const float *x, dtype type, void *y, size_t n);                              \
     void widen_##isa(const void *x, dtype type, float *y, size_t n);                               \
     void rmsnorm_backward_##isa(const float *x, const float *weight, float eps, const float *dy,   \
@@ -19,8 +20,10 @@
                                 int n, float *ds);                                                 \
     void transpose_##isa(const float *x, size_t x_stride, int n_rows, int n_columns, acts *out,    \
                          int out_row0);                                                            \
-    void drop_##isa(const dropout_row *row, int first, int n, slant_compute compute, void *x);     \
-    void add_kept_##isa(const dropout_row *row, int first, int n, const float *x, float *y);       \
+    void dropout_##isa(const dropout_row *row, int n, uint16_t *dropped);                          \
+    void copy_kept_##isa(const uint16_t *dropped, const void *x, slant_compute compute, int n,     \
+                         void *y);                                                                 \
+    void add_kept_##isa(const uint16_t *dropped, const float *x, int n, float *y);                 \
     double sum_of_squares_##isa(const float *x, size_t n);                                         \
     void adamw_##isa(const adamw_step *step, const float *gradient, float *value, float *m,        \
                      float *v, size_t n);

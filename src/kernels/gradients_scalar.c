@@ -107,41 +107,40 @@ void transpose_scalar(const float *x, size_t x_stride, int n_rows, int n_columns
     }
 }
 
-/* Bit i set: element first + i of a group of eight is dropped. */
-static unsigned dropped_of_eight(const dropout_row *row, int first)
+void dropout_scalar(const dropout_row *row, int n, uint16_t *dropped)
 {
-    uint32_t counter[4] = {(uint32_t)first / 8, row->counter[1], row->counter[2], row->counter[3]};
-    uint32_t bits[4];
-    unsigned dropped = 0;
-    philox(row->key, counter, bits);
-    for (unsigned i = 0; i < 8; i++)
-        dropped |= (unsigned)((bits[i / 2] >> (i % 2 * 16) & 0xFFFFu) < row->threshold) << i;
-    return dropped;
-}
-
-void drop_scalar(const dropout_row *row, int first, int n, slant_compute compute, void *x)
-{
+    for (int i = 0; i < n; i += 16)
+        dropped[i / 16] = 0;
     for (int i = 0; i < n; i += 8) {
-        unsigned dropped = dropped_of_eight(row, first + i);
-        for (int j = 0; j < 8 && i + j < n; j++) {
-            if (!(dropped >> j & 1))
-                continue;
-            if (compute == SLANT_COMPUTE_BF16)
-                ((uint16_t *)x)[i + j] = 0;
-            else
-                ((float *)x)[i + j] = 0.0f;
-        }
+        uint32_t counter[4] = {(uint32_t)i / 8, row->counter[1], row->counter[2], row->counter[3]};
+        uint32_t bits[4];
+        unsigned gone = 0;
+        philox(row->key, counter, bits);
+        for (unsigned j = 0; j < 8; j++)
+            gone |= (unsigned)((bits[j / 2] >> (j % 2 * 16) & 0xFFFFu) < row->threshold) << j;
+        dropped[i / 16] |= (uint16_t)(gone << i % 16);
     }
 }
 
-void add_kept_scalar(const dropout_row *row, int first, int n, const float *x, float *y)
+static bool is_dropped(const uint16_t *dropped, int i)
 {
-    for (int i = 0; i < n; i += 8) {
-        unsigned dropped = dropped_of_eight(row, first + i);
-        for (int j = 0; j < 8 && i + j < n; j++)
-            if (!(dropped >> j & 1))
-                y[i + j] += x[i + j];
-    }
+    return dropped[i / 16] >> i % 16 & 1;
+}
+
+void copy_kept_scalar(const uint16_t *dropped, const void *x, slant_compute compute, int n, void *y)
+{
+    for (int i = 0; i < n; i++)
+        if (compute == SLANT_COMPUTE_BF16)
+            ((uint16_t *)y)[i] = is_dropped(dropped, i) ? 0 : ((const uint16_t *)x)[i];
+        else
+            ((float *)y)[i] = is_dropped(dropped, i) ? 0.0f : ((const float *)x)[i];
+}
+
+void add_kept_scalar(const uint16_t *dropped, const float *x, int n, float *y)
+{
+    for (int i = 0; i < n; i++)
+        if (!is_dropped(dropped, i))
+            y[i] += x[i];
 }
 
 double sum_of_squares_scalar(const float *x, size_t n)

@@ -137,28 +137,26 @@ static void nf4_outputs(const kernel_weight *weight, int o_panel, int o0, int fi
     }
 }
 
-/* Two rows of fp32 or bf16 values as one line of pairs. */
-static inline void pair_lines(const char *row0, const char *row1, dtype type, int column, int n,
-                              char *line)
+/* Two rows of fp32 or bf16 values as one line of pairs; lanes that are not there count as zero. */
+static inline void pair_lines(const char *const row[2], const __mmask16 lanes[2], dtype type,
+                              int column, char *line)
 {
-    __mmask16 lanes = first_lanes(n);
     __m512i pairs;
     if (type == DTYPE_F32) {
-        __m512 low = _mm512_maskz_loadu_ps(lanes, (const float *)row0 + column);
-        __m512 high = _mm512_maskz_loadu_ps(lanes, (const float *)row1 + column);
+        __m512 low = _mm512_maskz_loadu_ps(lanes[0], (const float *)row[0] + column);
+        __m512 high = _mm512_maskz_loadu_ps(lanes[1], (const float *)row[1] + column);
         pairs = pair_bf16(low, high);
     } else {
-        __m256i low = _mm256_maskz_loadu_epi16(lanes, (const uint16_t *)row0 + column);
-        __m256i high = _mm256_maskz_loadu_epi16(lanes, (const uint16_t *)row1 + column);
+        __m256i low = _mm256_maskz_loadu_epi16(lanes[0], (const uint16_t *)row[0] + column);
+        __m256i high = _mm256_maskz_loadu_epi16(lanes[1], (const uint16_t *)row[1] + column);
         pairs = _mm512_or_si512(_mm512_cvtepu16_epi32(low),
                                 _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
     }
     _mm512_store_si512(line, pairs);
 }
 
-static inline void copy_line(const char *row, dtype type, int column, int n, char *line)
+static inline void copy_line(const char *row, __mmask16 lanes, dtype type, int column, char *line)
 {
-    __mmask16 lanes = first_lanes(n);
     __m512 v;
     if (type == DTYPE_F32) {
         v = _mm512_maskz_loadu_ps(lanes, (const float *)row + column);
@@ -169,21 +167,27 @@ static inline void copy_line(const char *row, dtype type, int column, int n, cha
     _mm512_store_ps(line, v);
 }
 
-/* Rows of some type, two at a time: as they lie where they are fp32 or bf16, else decoded. */
+/* Rows of some type, two at a time: as they lie where they are fp32 or bf16, else decoded. Where
+ * there is no second one it has no lanes either. */
 typedef struct row_pair {
     const char *row[2];
+    const uint16_t *dropped[2]; /* NULL: nothing is */
+    int n_rows;
     dtype type;
     int column; /* that the rows' first value is of */
 } row_pair;
 
-static row_pair rows_at(const kernel_weight *w, int o, int first_panel, int n_panels,
-                        float *scratch)
+static row_pair rows_at(const kernel_weight *w, const dropout_bits *dropped, int o, int first_panel,
+                        int n_panels, float *scratch)
 {
-    row_pair rows = {.type = w->type};
+    row_pair rows = {.type = w->type, .n_rows = w->n_out - o < 2 ? 1 : 2};
     if (w->type == DTYPE_F32 || w->type == DTYPE_BF16) {
         size_t row_bytes = (size_t)w->n_in * (w->type == DTYPE_F32 ? 4 : 2);
-        rows.row[0] = (const char *)w->data + (size_t)o * row_bytes;
-        rows.row[1] = o + 1 < w->n_out ? rows.row[0] + row_bytes : NULL;
+        for (int i = 0; i < rows.n_rows; i++) {
+            rows.row[i] = (const char *)w->data + (size_t)(o + i) * row_bytes;
+            if (dropped != NULL)
+                rows.dropped[i] = dropped->rows + (size_t)(o + i) * dropped->stride;
+        }
         return rows;
     }
     int first = first_panel * KERNEL_PANEL;
@@ -191,7 +195,7 @@ static row_pair rows_at(const kernel_weight *w, int o, int first_panel, int n_pa
     int end = (first + n_panels * KERNEL_PANEL + 63) / 64 * 64;
     int n = (end < w->n_in ? end : w->n_in) - rows.column;
     rows.type = DTYPE_F32;
-    for (int i = 0; i < 2 && o + i < w->n_out; i++) {
+    for (int i = 0; i < rows.n_rows; i++) {
         float *row = scratch + (size_t)i * ((size_t)n_panels * KERNEL_PANEL + 128);
         weight_decode_span(w, o + i, rows.column, n, row);
         rows.row[i] = (const char *)row;
@@ -199,30 +203,30 @@ static row_pair rows_at(const kernel_weight *w, int o, int first_panel, int n_pa
     return rows;
 }
 
-static void plain_outputs(const kernel_weight *weight, const input_range *r, int first_panel,
-                          int n_panels, slant_compute compute, const panel_writer *w,
-                          float *scratch)
+static inline __mmask16 lanes_of(const row_pair *rows, int i, int panel, int n)
 {
-    static const char zeros[64];
+    if (i >= rows->n_rows)
+        return 0;
+    __mmask16 lanes = first_lanes(n);
+    return rows->dropped[i] == NULL ? lanes : (__mmask16)(lanes & ~rows->dropped[i][panel]);
+}
+
+static void plain_outputs(const kernel_weight *weight, const dropout_bits *dropped,
+                          const input_range *r, int first_panel, int n_panels,
+                          slant_compute compute, const panel_writer *w, float *scratch)
+{
     for (int o = 0; o < r->length && r->first + o < weight->n_out; o += 2) {
-        row_pair rows = rows_at(weight, r->first + o, first_panel, n_panels, scratch);
+        row_pair rows = rows_at(weight, dropped, r->first + o, first_panel, n_panels, scratch);
         for (int p = 0; p < n_panels; p++) {
             int column = (first_panel + p) * KERNEL_PANEL, left = weight->n_in - column;
-            int n = left < 0 ? 0 : left < KERNEL_PANEL ? left : KERNEL_PANEL;
-            int at = column - rows.column;
-            const char *second = rows.row[1] == NULL ? zeros : rows.row[1];
-            int second_at = rows.row[1] == NULL ? 0 : at;
-            if (compute == SLANT_COMPUTE_F32) {
-                copy_line(rows.row[0], rows.type, at, n, line_at(w, p, o));
-                copy_line(second, rows.type, second_at, n, line_at(w, p, o + 1));
-            } else if (rows.row[1] != NULL) {
-                pair_lines(rows.row[0], rows.row[1], rows.type, at, n, line_at(w, p, o));
+            int n = left < 0 ? 0 : left, at = column - rows.column;
+            const __mmask16 lanes[2] = {lanes_of(&rows, 0, first_panel + p, n),
+                                        lanes_of(&rows, 1, first_panel + p, n)};
+            if (compute == SLANT_COMPUTE_BF16) {
+                pair_lines(rows.row, lanes, rows.type, at, line_at(w, p, o));
             } else {
-                /* The last output alone: its partner counts as zero. */
-                char line[64] __attribute__((aligned(64)));
-                copy_line(rows.row[0], rows.type, at, n, line);
-                __m512 low = _mm512_load_ps(line);
-                _mm512_store_si512(line_at(w, p, o), pair_bf16(low, _mm512_setzero_ps()));
+                copy_line(rows.row[0], lanes[0], rows.type, at, line_at(w, p, o));
+                copy_line(rows.row[1], lanes[1], rows.type, at, line_at(w, p, o + 1));
             }
         }
     }
@@ -235,8 +239,8 @@ static void zero_lines(const panel_writer *w, int n_panels, int first, int lengt
         memset(line_at(w, p, first), 0, (size_t)(length - first) * w->line_bytes);
 }
 
-void expand_transposed_avx512(const kernel_weight *weight, int first_panel, int n_panels,
-                              kernel_panels *out, void *scratch)
+void expand_transposed_avx512(const kernel_weight *weight, const dropout_bits *dropped,
+                              int first_panel, int n_panels, kernel_panels *out, void *scratch)
 {
     out->n_in = weight->n_out;
     out->n_panels = n_panels;
@@ -244,7 +248,7 @@ void expand_transposed_avx512(const kernel_weight *weight, int first_panel, int 
     panel_writer w = writer_of(out, r.length);
     int there = weight->n_out - r.first < r.length ? weight->n_out - r.first : r.length;
     if (weight->type != DTYPE_NF4) {
-        plain_outputs(weight, &r, first_panel, n_panels, out->compute, &w, scratch);
+        plain_outputs(weight, dropped, &r, first_panel, n_panels, out->compute, &w, scratch);
         zero_lines(&w, n_panels, (there + 1) / 2 * 2, r.length);
         return;
     }

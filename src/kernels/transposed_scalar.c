@@ -55,8 +55,16 @@ static void store_value(const kernel_panels *out, int length, int panel, int lan
     }
 }
 
-void expand_transposed_scalar(const kernel_weight *w, int first_panel, int n_panels,
-                              kernel_panels *out, void *scratch)
+static void zero_dropped(const dropout_bits *dropped, int o, int first, int end, float *span)
+{
+    const uint16_t *row = dropped->rows + (size_t)o * dropped->stride;
+    for (int k = first; k < end; k++)
+        if (row[k / 16] >> k % 16 & 1)
+            span[k - first] = 0;
+}
+
+void expand_transposed_scalar(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
+                              int n_panels, kernel_panels *out, void *scratch)
 {
     out->n_in = w->n_out;
     out->n_panels = n_panels;
@@ -68,6 +76,8 @@ void expand_transposed_scalar(const kernel_weight *w, int first_panel, int n_pan
     memset(out->data, 0, kernel_panel_bytes(out->compute, r.length, n_panels));
     for (int o = 0; o < r.length && r.first + o < w->n_out; o++) {
         weight_decode_span(w, r.first + o, aligned, read_end - aligned, span);
+        if (dropped != NULL)
+            zero_dropped(dropped, r.first + o, aligned, read_end, span);
         for (int k = first; k < end; k++)
             store_value(out, r.length, (k - first) / KERNEL_PANEL, k % KERNEL_PANEL, o,
                         span[k - aligned]);

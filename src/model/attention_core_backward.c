@@ -94,7 +94,7 @@ static void prepare_keys(const core *c)
     kernel_weight rows = gathered(c, a->n_keys);
     a->kernels->expand(&rows, 0, c->key_panels, &out, a->expand);
     out = (kernel_panels){.compute = a->compute, .data = c->k_turned};
-    a->gradients->expand_transposed(&rows, 0, c->dim_panels, &out, a->expand);
+    a->gradients->expand_transposed(&rows, NULL, 0, c->dim_panels, &out, a->expand);
     gather(c, a->v, a->stride, a->n_keys);
     out = (kernel_panels){.compute = a->compute, .data = c->v_panels};
     a->kernels->expand(&rows, 0, c->key_panels, &out, a->expand);
@@ -178,7 +178,7 @@ static void key_gradient(const core *c, const block_span *s, const float *scores
     gather(c, rows, stride, s->n_queries);
     kernel_weight block = gathered(c, s->n_queries);
     kernel_panels queries = {.compute = a->compute, .data = c->block_panels};
-    a->gradients->expand_transposed(&block, 0, c->dim_panels, &queries, a->expand);
+    a->gradients->expand_transposed(&block, NULL, 0, c->dim_panels, &queries, a->expand);
     multiply(c, &turned, 0, s->n_keys, queries, sums + (size_t)s->first_key * c->dim_width,
              c->dim_width, true);
 }

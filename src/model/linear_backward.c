@@ -18,6 +18,9 @@ typedef struct group {
 
 enum { COLUMNS = TAPE_GRADIENT_PANELS * KERNEL_PANEL };
 
+/* Rows of an adapter's dx before what was dropped is left out: few, so that they stay near. */
+enum { KEPT_ROWS = 128 };
+
 /* As in linear.c: long sums are taken in portions, so that a block has many columns for the rows
  * that it reads. */
 enum { PORTION_OUTPUTS = 2048 };
@@ -66,13 +69,23 @@ static void multiply(const group *g, thread_scratch *scratch, const acts *x, int
 }
 
 static kernel_panels expand_transposed(const group *g, const tape_scratch *s,
-                                       const kernel_weight *w, int first_panel, int n_panels,
-                                       void *memory)
+                                       const kernel_weight *w, const dropout_bits *dropped,
+                                       int first_panel, int n_panels, void *memory)
 {
     const tape *t = g->p->tape;
     kernel_panels panels = {.compute = t->compute, .data = memory};
-    t->kernels->expand_transposed(w, first_panel, n_panels, &panels, s->expand);
+    t->kernels->expand_transposed(w, dropped, first_panel, n_panels, &panels, s->expand);
     return panels;
+}
+
+/* What was dropped of the job's module input, rows from `row` of the group on. */
+static dropout_bits dropped_from(const group *g, int job, int row)
+{
+    const tape *t = g->p->tape;
+    dropout_bits dropped = t->layers[t->layer].dropped[g->jobs[job].which];
+    if (dropped.rows != NULL)
+        dropped.rows += (size_t)(g->first_row + row) * dropped.stride;
+    return dropped;
 }
 
 /* A portion of rows of an acts as the transposed side of a product over those rows. */
@@ -95,7 +108,7 @@ static void project_dy(group *g, int job, thread_scratch *scratch, int first, in
     tape_scratch *s = tape_scratch_of(g->p, scratch);
     float *rows = t->low_rows[job] + (size_t)first * width;
     for (int panel = 0; panel < panels_to(adapter->rank); panel++) {
-        kernel_panels b = expand_transposed(g, s, &adapter->b, panel, 1, s->panels);
+        kernel_panels b = expand_transposed(g, s, &adapter->b, NULL, panel, 1, s->panels);
         multiply(g, scratch, j->dy, j->dy_row0 + first, end - first, &b,
                  rows + panel * KERNEL_PANEL, width, false);
     }
@@ -172,25 +185,12 @@ static void sum_over_tokens(const group *g, int job, const acts *columns, int pa
 static kernel_panels input_panels(const group *g, int job, int chunk, int panel, int n_panels,
                                   tape_scratch *s)
 {
-    const tape *t = g->p->tape;
     const linear_backward_job *j = &g->jobs[job];
-    int row = chunk * TAPE_GRADIENT_ROWS, n = chunk_rows(g, chunk);
-    kernel_weight rows = rows_as_weight(j->x, j->x_row0 + row, n);
-    if (t->dropout.p <= 0)
-        return expand_transposed(g, s, &rows, panel, n_panels, s->column_panels);
-
-    size_t element = element_bytes(j->x->compute), width = (size_t)n_panels * KERNEL_PANEL;
-    size_t first = (size_t)panel * KERNEL_PANEL;
-    for (int r = 0; r < n; r++) {
-        char *to = (char *)s->columns + (size_t)r * width * element;
-        memcpy(to, rows.data + ((size_t)r * j->x->stride + first) * element, width * element);
-        dropout_row drop = tape_dropout_row(g->p, j->which, g->first_row + row + r);
-        t->kernels->drop(&drop, (int)first, (int)width, j->x->compute, to);
-    }
-    kernel_weight dropped = rows;
-    dropped.data = s->columns;
-    dropped.n_in = (int)width;
-    return expand_transposed(g, s, &dropped, 0, n_panels, s->column_panels);
+    int row = chunk * TAPE_GRADIENT_ROWS;
+    kernel_weight rows = rows_as_weight(j->x, j->x_row0 + row, chunk_rows(g, chunk));
+    dropout_bits dropped = dropped_from(g, job, row);
+    return expand_transposed(g, s, &rows, dropped.rows == NULL ? NULL : &dropped, panel, n_panels,
+                             s->column_panels);
 }
 
 static void gradient_of_a(group *g, int job, int panel, int n_panels, thread_scratch *scratch)
@@ -216,20 +216,19 @@ static void add_low_rank(group *g, int job, int panel, int n_panels, thread_scra
     acts low = t->d_low[job];
     low.n_in = adapter->rank;
     int first = panel * KERNEL_PANEL, width = n_panels * KERNEL_PANEL;
-    kernel_panels a = expand_transposed(g, s, &adapter->a, panel, n_panels, s->column_panels);
-    if (t->dropout.p <= 0) {
+    kernel_panels a = expand_transposed(g, s, &adapter->a, NULL, panel, n_panels, s->column_panels);
+    dropout_bits dropped = dropped_from(g, job, 0);
+    if (dropped.rows == NULL) {
         multiply(g, scratch, &low, 0, g->n_rows, &a, g->dx + first, g->dx_stride, true);
         return;
     }
-    for (int row = 0; row < g->n_rows; row += TAPE_GRADIENT_ROWS) {
-        int n = g->n_rows - row < TAPE_GRADIENT_ROWS ? g->n_rows - row : TAPE_GRADIENT_ROWS;
+    for (int row = 0; row < g->n_rows; row += KEPT_ROWS) {
+        int n = g->n_rows - row < KEPT_ROWS ? g->n_rows - row : KEPT_ROWS;
         multiply(g, scratch, &low, row, n, &a, s->products, (size_t)width, false);
-        for (int r = row; r < row + n; r++) {
-            dropout_row drop = tape_dropout_row(g->p, g->jobs[job].which, g->first_row + r);
-            t->kernels->add_kept(&drop, first, width,
-                                 s->products + (size_t)(r - row) * (size_t)width,
-                                 g->dx + (size_t)r * g->dx_stride + first);
-        }
+        for (int r = 0; r < n; r++)
+            t->kernels->add_kept(dropped.rows + (size_t)(row + r) * dropped.stride + panel,
+                                 s->products + (size_t)r * (size_t)width, width,
+                                 g->dx + (size_t)(row + r) * g->dx_stride + first);
     }
 }
 
@@ -247,7 +246,7 @@ static void through_weight(group *g, int job, thread_scratch *scratch, int panel
                                 .first_group = first,
                                 .n_groups = n_groups - first < portion ? n_groups - first : portion,
                                 .data = s->panels};
-        t->kernels->expand_transposed(w, panel, n_panels, &panels, s->expand);
+        t->kernels->expand_transposed(w, NULL, panel, n_panels, &panels, s->expand);
         multiply(g, scratch, j->dy, j->dy_row0, g->n_rows, &panels, g->dx + panel * KERNEL_PANEL,
                  g->dx_stride, job > 0 || first > 0);
     }
@@ -306,7 +305,7 @@ static kernel_panels output_panels(const group *g, int job, int chunk, int panel
     const linear_backward_job *j = &g->jobs[job];
     kernel_weight rows =
         rows_as_weight(j->dy, j->dy_row0 + chunk * TAPE_GRADIENT_ROWS, chunk_rows(g, chunk));
-    return expand_transposed(g, s, &rows, panel, n_panels, s->column_panels);
+    return expand_transposed(g, s, &rows, NULL, panel, n_panels, s->column_panels);
 }
 
 static void gradient_of_b(group *g, int job, int panel, int n_panels, thread_scratch *scratch)

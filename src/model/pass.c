@@ -50,15 +50,23 @@ void pass_input(const pass *p, const module_input *in, int row, int n_rows, acts
         k->quantise(x, in->stride, n_rows, out, out_row0);
 }
 
+/* For several modules that read the same input. */
+static void low_rank(pass *p, thread_scratch *scratch, const linear *linears, const int *which,
+                     int n_which, const module_input *in, int in_row, int row, int n_rows)
+{
+    if (p->tape != NULL) {
+        tape_low_rank(p, scratch, linears, which, n_which, in, in_row, row, n_rows);
+        return;
+    }
+    for (int i = 0; i < n_which; i++)
+        linear_low_rank(p->w, scratch, &linears[which[i]].adapter, in->rows, in_row, n_rows,
+                        &p->w->now.low[which[i]], row);
+}
+
 void pass_low_rank(pass *p, thread_scratch *scratch, const linear *linears, int which,
                    const module_input *in, int in_row, int row, int n_rows)
 {
-    const linear *l = &linears[which];
-    if (p->tape != NULL)
-        tape_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
-    else
-        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->now.low[which],
-                        row);
+    low_rank(p, scratch, linears, &which, 1, in, in_row, row, n_rows);
 }
 
 typedef struct norm_context {
@@ -72,9 +80,8 @@ static void norm_rows(pass *p, const void *context, thread_scratch *scratch, int
 {
     const norm_context *norm = context;
     pass_input(p, &norm->in, first, end - first, norm->in.rows, first);
-    for (int i = 0; i < norm->n_which; i++)
-        pass_low_rank(p, scratch, norm->linears, norm->which[i], &norm->in, first, first,
-                      end - first);
+    low_rank(p, scratch, norm->linears, norm->which, norm->n_which, &norm->in, first, first,
+             end - first);
 }
 
 void pass_norm(pass *p, const float *weight, const linear *linears, const int *which, int n_which)

@@ -52,6 +52,12 @@ static void plan_kept(planner *p, kept *k, dtype type, int n_rows, size_t n_colu
     k->data = plan_piece(p, (size_t)n_rows * k->stride, type == DTYPE_F32 ? 4 : 2);
 }
 
+static void plan_dropped(planner *p, dropout_bits *dropped, int n_rows, int n_in)
+{
+    dropped->stride = ((size_t)n_in + 15) / 16;
+    dropped->rows = plan_piece(p, (size_t)n_rows * dropped->stride, sizeof *dropped->rows);
+}
+
 static void plan_layer(planner *p, tape *t, tape_layer *slot, int index)
 {
     const model_config *c = &t->m->config;
@@ -66,9 +72,11 @@ static void plan_layer(planner *p, tape *t, tape_layer *slot, int index)
     if (t->m->layers[index].linears[LINEAR_O].adapter.rank > 0)
         plan_kept(p, &slot->attended, t->kept_half_type, alive, w->attended_stride);
     for (int which = 0; which < LINEAR_COUNT; which++) {
-        int rank = t->m->layers[index].linears[which].adapter.rank;
-        if (rank > 0)
-            plan_acts(p, &slot->low[which], w->now.lora_compute, rows, rank);
+        const linear *l = &t->m->layers[index].linears[which];
+        if (l->adapter.rank > 0)
+            plan_acts(p, &slot->low[which], w->now.lora_compute, rows, l->adapter.rank);
+        if (l->adapter.rank > 0 && t->dropout.p > 0)
+            plan_dropped(p, &slot->dropped[which], rows, l->w.n_in);
     }
 }
 
@@ -109,11 +117,9 @@ static void plan_thread(planner *p, const tape *t, tape_scratch *s, int widest, 
     const model_config *c = &t->m->config;
     const workspace *w = t->w;
     size_t one = w->kernels->panel_bytes(t->compute, widest, 1);
-    size_t element = t->compute == SLANT_COMPUTE_F32 ? sizeof(float) : 2;
     size_t width = (size_t)TAPE_GRADIENT_PANELS * KERNEL_PANEL;
     s->panels_bytes = one > BLOCK_BYTES ? one : BLOCK_BYTES;
     s->panels = plan_piece(p, s->panels_bytes, 1);
-    s->columns = plan_piece(p, TAPE_GRADIENT_ROWS * width, element);
     s->column_panels = plan_piece(
         p, w->kernels->panel_bytes(t->compute, TAPE_GRADIENT_ROWS, TAPE_GRADIENT_PANELS), 1);
     size_t rank_width = plan_to_panel((size_t)rank);
@@ -124,6 +130,7 @@ static void plan_thread(planner *p, const tape *t, tape_scratch *s, int widest, 
     size_t expand = gradient_scratch_bytes(LINEAR_MAX_BLOCK_PANELS);
     size_t rows = kernel_expand_scratch_bytes(c->head_dim);
     s->expand = plan_piece(p, rows > expand ? rows : expand, 1);
+    plan_acts(p, &s->plain, w->now.lora_compute, LINEAR_LOW_ROWS, widest);
     plan_acts(p, &s->dropped, w->now.lora_compute, LINEAR_LOW_ROWS, widest);
     s->attention = plan_piece(p, attention_core_bytes(t->compute, w->max_sequence, c->head_dim), 1);
 }

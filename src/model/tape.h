@@ -42,6 +42,7 @@ typedef struct tape_layer {
     kept attended;          /* [alive rows][n_heads · head_dim], where o_proj is adapted */
     kept gate, up;          /* [alive rows][intermediate_size] */
     acts low[LINEAR_COUNT]; /* [rows][rank]: scale · A x of each adapted module */
+    dropout_bits dropped[LINEAR_COUNT]; /* [rows]: of its input */
 } tape_layer;
 
 /* Where the gradients of an adapter are summed; NULL where there is none. */
@@ -59,14 +60,13 @@ typedef struct tape_dropout {
 typedef struct tape_scratch {
     void *panels; /* a block of transposed panels: panels_bytes */
     size_t panels_bytes;
-    void *columns;       /* [TAPE_GRADIENT_ROWS][64]: some columns of a dropped module input */
     void *column_panels; /* [TAPE_GRADIENT_PANELS] over TAPE_GRADIENT_ROWS inputs */
     float *products;     /* [TAPE_GRADIENT_ROWS][64 or the highest rank] */
     float *rows;         /* [TAPE_SCRATCH_ROWS][row_width] */
     size_t row_width;
-    void *expand;    /* of expand and expand_transposed */
-    acts dropped;    /* [LINEAR_LOW_ROWS][widest]: input of A in the forward pass */
-    void *attention; /* attention_core_bytes */
+    void *expand;        /* of expand and expand_transposed */
+    acts plain, dropped; /* [LINEAR_LOW_ROWS][widest]: input of A in the forward pass */
+    void *attention;     /* attention_core_bytes */
 } tape_scratch;
 
 #define TAPE_SCRATCH_ROWS 4
@@ -152,13 +152,12 @@ void tape_keep_attended(pass *p, int first, int end);
 void tape_keep_wide(pass *p, const float *gate, const float *up, size_t stride, int row,
                     int n_rows);
 
-/* w->now.low[which] and what the tape keeps of it, dropout included, for rows row … row + n_rows of the
- * pass, from rows in_row … of the input. */
-void tape_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
-                   const module_input *in, int in_row, int row, int n_rows);
+/* w->low of the modules which[0 … n_which), which read the same input, and what the tape keeps of
+ * it, dropout included, for rows row … row + n_rows of the pass, from rows in_row … of the input.
+ */
+void tape_low_rank(pass *p, thread_scratch *scratch, const linear *linears, const int *which,
+                   int n_which, const module_input *in, int in_row, int row, int n_rows);
 
-/* The dropout of a row of the pass at module `which` of the tape's layer. */
-dropout_row tape_dropout_row(const pass *p, int which, int row);
 /* The adapter's scale and what dropout multiplies the elements by that it keeps. */
 float tape_adapter_scale(const tape *t, const lora *adapter);
 

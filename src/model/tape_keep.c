@@ -138,7 +138,7 @@ void tape_keep_wide(pass *p, const float *gate, const float *up, size_t stride, 
 
 /* A counter for each element of each row of each module's input: the module, the article's number
  * in the run and the token's position in it, so that neither threads nor packing matter. */
-dropout_row tape_dropout_row(const pass *p, int which, int row)
+static dropout_row dropout_row_of(const pass *p, int which, int row)
 {
     const tape *t = p->tape;
     int token = tape_token(p, row), sequence = t->row_sequence[token];
@@ -155,54 +155,86 @@ float tape_adapter_scale(const tape *t, const lora *adapter)
     return adapter->scale / (1.0f - t->dropout.p);
 }
 
-static void drop_row(const pass *p, int which, int row, acts *x, int x_row)
+static char *row_of(const acts *x, int row)
 {
-    dropout_row drop = tape_dropout_row(p, which, row);
     size_t element = x->compute == SLANT_COMPUTE_F32 ? 4 : 2;
-    p->tape->kernels->drop(&drop, 0, x->n_in, x->compute,
-                           (char *)x->data + (size_t)x_row * x->stride * element);
+    return (char *)x->data + (size_t)row * x->stride * element;
 }
 
-/* As linear_low_rank, from rows of the input with some elements dropped, or rounded to half. */
-static void remade_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
-                            const module_input *in, int in_row, int row, int n_rows)
+static void keep_low(const pass *p, int which, int row, int n_rows)
+{
+    const acts *from = &p->w->now.low[which], *to = &slot_of(p)->low[which];
+    size_t element = from->compute == SLANT_COMPUTE_F32 ? 4 : 2;
+    size_t n = (size_t)kernel_padded(p->m->layers[p->tape->layer].linears[which].adapter.rank);
+    for (int r = row; r < row + n_rows; r++)
+        memcpy(row_of(to, r), row_of(from, r), n * element);
+}
+
+/* Rows of a module's input as A shall read them: x's rows x_row … with the module's dropout. */
+typedef struct low_input {
+    const acts *x;
+    int x_row;
+} low_input;
+
+static low_input drop(const pass *p, tape_scratch *s, int which, low_input in, int row, int n_rows)
+{
+    const tape *t = p->tape;
+    const dropout_bits *dropped = &slot_of(p)->dropped[which];
+    if (t->dropout.p <= 0)
+        return in;
+    s->dropped.n_in = in.x->n_in;
+    for (int r = 0; r < n_rows; r++) {
+        dropout_row random = dropout_row_of(p, which, row + r);
+        uint16_t *bits = dropped->rows + (size_t)(row + r) * dropped->stride;
+        t->kernels->dropout(&random, in.x->n_in, bits);
+        t->kernels->copy_kept(bits, row_of(in.x, in.x_row + r), in.x->compute, in.x->n_in,
+                              row_of(&s->dropped, r));
+    }
+    return (low_input){&s->dropped, 0};
+}
+
+static void low_rank_of(pass *p, thread_scratch *scratch, const linear *l, int which, low_input in,
+                        int row, int n_rows)
 {
     workspace *w = p->w;
     const tape *t = p->tape;
-    acts dropped = tape_scratch_of(p, scratch)->dropped;
     lora scaled = l->adapter;
-    scaled.scale = tape_adapter_scale(p->tape, &l->adapter);
-    dropped.n_in = l->w.n_in;
-    for (int r = 0; r < n_rows; r += LINEAR_LOW_ROWS) {
-        int n = n_rows - r < LINEAR_LOW_ROWS ? n_rows - r : LINEAR_LOW_ROWS;
-        pass_input(p, in, in_row + r, n, &dropped, 0);
-        if (t->half)
-            tape_round(t, dropped.data, (size_t)n * dropped.stride);
-        for (int i = 0; i < n && t->dropout.p > 0; i++)
-            drop_row(p, which, row + r + i, &dropped, i);
-        linear_low_rank(w, scratch, &scaled, &dropped, 0, n, &w->now.low[which], row + r);
-        if (t->half)
-            tape_round(t, (float *)w->now.low[which].data + (size_t)(row + r) * w->now.low[which].stride,
-                       (size_t)n * w->now.low[which].stride);
-    }
+    scaled.scale = tape_adapter_scale(t, &l->adapter);
+    in = drop(p, tape_scratch_of(p, scratch), which, in, row, n_rows);
+    linear_low_rank(w, scratch, &scaled, in.x, in.x_row, n_rows, &w->now.low[which], row);
+    tape_round(t, (float *)w->now.low[which].data + (size_t)row * w->now.low[which].stride,
+               t->half ? (size_t)n_rows * w->now.low[which].stride : 0);
+    if (t->recording)
+        keep_low(p, which, row, n_rows);
 }
 
-void tape_low_rank(pass *p, thread_scratch *scratch, const linear *l, int which,
-                   const module_input *in, int in_row, int row, int n_rows)
+/* A few rows that all modules share, in A's own compute: as the base's product reads them where
+ * that is the same, else made anew. */
+static low_input input_of_low(const pass *p, tape_scratch *s, const module_input *in, int in_row,
+                              int n_rows)
 {
-    if (l->adapter.rank == 0)
-        return;
-    if (p->tape->dropout.p > 0 || p->tape->half)
-        remade_low_rank(p, scratch, l, which, in, in_row, row, n_rows);
-    else
-        linear_low_rank(p->w, scratch, &l->adapter, in->rows, in_row, n_rows, &p->w->now.low[which],
-                        row);
-    if (!p->tape->recording)
-        return;
-    const acts *from = &p->w->now.low[which], *to = &slot_of(p)->low[which];
-    size_t element = from->compute == SLANT_COMPUTE_F32 ? 4 : 2;
-    for (int r = row; r < row + n_rows; r++)
-        memcpy((char *)to->data + (size_t)r * to->stride * element,
-               (const char *)from->data + (size_t)r * from->stride * element,
-               (size_t)kernel_padded(l->adapter.rank) * element);
+    const tape *t = p->tape;
+    bool remade = t->half || (t->dropout.p > 0 && in->rows->compute != s->plain.compute);
+    if (!remade)
+        return (low_input){in->rows, in_row};
+    s->plain.n_in = in->rows->n_in;
+    pass_input(p, in, in_row, n_rows, &s->plain, 0);
+    if (t->half)
+        tape_round(t, s->plain.data, (size_t)n_rows * s->plain.stride);
+    return (low_input){&s->plain, 0};
+}
+
+void tape_low_rank(pass *p, thread_scratch *scratch, const linear *linears, const int *which,
+                   int n_which, const module_input *in, int in_row, int row, int n_rows)
+{
+    bool adapted = false;
+    for (int i = 0; i < n_which; i++)
+        adapted = adapted || linears[which[i]].adapter.rank > 0;
+    for (int r = 0; r < n_rows && adapted; r += LINEAR_LOW_ROWS) {
+        int n = n_rows - r < LINEAR_LOW_ROWS ? n_rows - r : LINEAR_LOW_ROWS;
+        low_input x = input_of_low(p, tape_scratch_of(p, scratch), in, in_row + r, n);
+        for (int i = 0; i < n_which; i++)
+            if (linears[which[i]].adapter.rank > 0)
+                low_rank_of(p, scratch, &linears[which[i]], which[i], x, row + r, n);
+    }
 }

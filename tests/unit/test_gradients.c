@@ -149,8 +149,9 @@ static size_t panels_bytes(const kernel_panels *p, int n_panels)
     return one * (size_t)n_panels;
 }
 
-static kernel_panels expand(const gradient_table *t, const kernel_weight *w, slant_compute compute,
-                            int first, int n, int first_group, int n_groups)
+static kernel_panels expand(const gradient_table *t, const kernel_weight *w,
+                            const dropout_bits *dropped, slant_compute compute, int first, int n,
+                            int first_group, int n_groups)
 {
     kernel_panels p = {.compute = compute, .first_group = first_group, .n_groups = n_groups};
     p.n_in = w->n_out;
@@ -158,18 +159,18 @@ static kernel_panels expand(const gradient_table *t, const kernel_weight *w, sla
     p.data = mem_alloc_pages(size_bytes);
     memset(p.data, 0xA5, size_bytes);
     void *scratch = mem_alloc_pages(scratch_bytes);
-    t->expand_transposed(w, first, n, &p, scratch);
+    t->expand_transposed(w, dropped, first, n, &p, scratch);
     mem_free_pages(scratch, scratch_bytes);
     assert_int_equal(p.n_panels, n);
     assert_int_equal(p.n_in, w->n_out);
     return p;
 }
 
-static void check_panels(const gradient_table *t, const matrix *m, slant_compute compute, int first,
-                         int n, int first_group, int n_groups)
+static void check_panels(const gradient_table *t, const matrix *m, const dropout_bits *dropped,
+                         slant_compute compute, int first, int n, int first_group, int n_groups)
 {
-    kernel_panels want = expand(scalar, &m->w, compute, first, n, first_group, n_groups);
-    kernel_panels got = expand(t, &m->w, compute, first, n, first_group, n_groups);
+    kernel_panels want = expand(scalar, &m->w, dropped, compute, first, n, first_group, n_groups);
+    kernel_panels got = expand(t, &m->w, dropped, compute, first, n, first_group, n_groups);
     size_t size_bytes = panels_bytes(&want, n);
     if (memcmp(got.data, want.data, size_bytes) != 0)
         fail_msg("%s: %s [%d, %d] in %s, panels %d + %d, differs", t->name,
@@ -177,6 +178,35 @@ static void check_panels(const gradient_table *t, const matrix *m, slant_compute
                  compute == SLANT_COMPUTE_F32 ? "fp32" : "bf16", first, n);
     mem_free_pages(want.data, size_bytes);
     mem_free_pages(got.data, size_bytes);
+}
+
+static dropout_row row_of(uint32_t n, float p)
+{
+    return (dropout_row){
+        .key = {7, 9}, .counter = {0, n, 3, 5}, .threshold = (uint32_t)(p * 65536.0f + 0.5f)};
+}
+
+static dropout_bits make_dropped(int n_rows, int n)
+{
+    dropout_bits dropped = {.stride = ((size_t)n + 15) / 16 + 1};
+    dropped.rows = mem_calloc((size_t)n_rows * dropped.stride, sizeof *dropped.rows);
+    assert_non_null(dropped.rows);
+    for (int r = 0; r < n_rows; r++) {
+        dropout_row row = row_of((uint32_t)r, 0.3f);
+        scalar->dropout(&row, n, dropped.rows + (size_t)r * dropped.stride);
+    }
+    return dropped;
+}
+
+static void check_all_panels(const gradient_table *t, const matrix *m, const dropout_bits *dropped,
+                             slant_compute compute)
+{
+    int n_panels = (m->w.n_in + 15) / 16;
+    check_panels(t, m, dropped, compute, 0, n_panels, 0, 0);
+    check_panels(t, m, dropped, compute, n_panels / 2, n_panels - n_panels / 2, 0, 0);
+    check_panels(t, m, dropped, compute, n_panels - 1, 1, 0, 0);
+    if (kernel_n_groups(m->w.n_out) > 1)
+        check_panels(t, m, dropped, compute, 0, n_panels, 1, 1);
 }
 
 static void transposed_panels_are_equal_to_the_bit(void **state)
@@ -191,16 +221,16 @@ static void transposed_panels_are_equal_to_the_bit(void **state)
                   {33, 64, DTYPE_Q8_0},  {129, 128, DTYPE_Q8_0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         matrix m = make_matrix(shapes[i].n_out, shapes[i].n_in, shapes[i].type);
-        int n_panels = (m.w.n_in + 15) / 16;
+        bool is_plain = m.w.type == DTYPE_F32 || m.w.type == DTYPE_BF16;
+        dropout_bits dropped = make_dropped(m.w.n_out, m.w.n_in);
         for (int t = 0; t < n_tables; t++)
             for (int c = 0; c < 2; c++) {
                 slant_compute compute = c == 0 ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_BF16;
-                check_panels(tables[t], &m, compute, 0, n_panels, 0, 0);
-                check_panels(tables[t], &m, compute, n_panels / 2, n_panels - n_panels / 2, 0, 0);
-                check_panels(tables[t], &m, compute, n_panels - 1, 1, 0, 0);
-                if (kernel_n_groups(m.w.n_out) > 1)
-                    check_panels(tables[t], &m, compute, 0, n_panels, 1, 1);
+                check_all_panels(tables[t], &m, NULL, compute);
+                if (is_plain)
+                    check_all_panels(tables[t], &m, &dropped, compute);
             }
+        mem_free(dropped.rows);
         free_matrix(&m);
     }
 }
@@ -215,7 +245,7 @@ static void a_product_with_transposed_panels_is_one_with_the_transposed_matrix(v
     for (int i = 0; i < TOKENS * 128; i++)
         x[i] = i % 128 < N_OUT ? gaussian() : 0;
     acts rows = {.compute = SLANT_COMPUTE_F32, .n_in = N_OUT, .stride = 128, .data = x};
-    kernel_panels p = expand(scalar, &m.w, SLANT_COMPUTE_F32, 0, 3, 0, 0);
+    kernel_panels p = expand(scalar, &m.w, NULL, SLANT_COMPUTE_F32, 0, 3, 0, 0);
     void *scratch = mem_alloc_pages(KERNEL_MATMUL_SCRATCH);
     kernels->matmul(&rows, 0, TOKENS, &p, out, 48, false, scratch);
     for (int t = 0; t < TOKENS; t++)
@@ -360,61 +390,68 @@ static void columns_become_rows(void **state)
 /* --- dropout -----------------------------------------------------------------------------------
  */
 
-static dropout_row row_of(uint32_t n, float p)
-{
-    return (dropout_row){
-        .key = {7, 9}, .counter = {0, n, 3, 5}, .threshold = (uint32_t)(p * 65536.0f + 0.5f)};
-}
+enum { WORDS = (LONGEST + 15) / 16 };
 
 static void dropout_is_equal_to_the_bit(void **state)
 {
     (void)state;
-    float x[LONGEST], y[2][LONGEST];
-    uint16_t halves[2][LONGEST];
+    uint16_t dropped[2][WORDS];
     for (int t = 0; t < n_tables; t++)
         for (int i = 0; i < N_SIZES; i++)
             for (uint32_t r = 0; r < 5; r++) {
                 dropout_row row = row_of(r, 0.3f);
-                int n = sizes[i], first = (int)r * 8;
-                for (int k = 0; k < LONGEST; k++) {
-                    x[k] = (float)k + 1;
-                    y[0][k] = y[1][k] = (float)k + 1;
-                    halves[0][k] = halves[1][k] = (uint16_t)(k + 1);
-                }
-                tables[t]->drop(&row, first, n, SLANT_COMPUTE_F32, y[0]);
-                scalar->drop(&row, first, n, SLANT_COMPUTE_F32, y[1]);
-                assert_memory_equal(y[0], y[1], sizeof y[0]);
-                tables[t]->drop(&row, first, n, SLANT_COMPUTE_BF16, halves[0]);
-                scalar->drop(&row, first, n, SLANT_COMPUTE_BF16, halves[1]);
-                assert_memory_equal(halves[0], halves[1], sizeof halves[0]);
+                int n = sizes[i];
+                memset(dropped, 0xA5, sizeof dropped);
+                tables[t]->dropout(&row, n, dropped[0]);
+                scalar->dropout(&row, n, dropped[1]);
                 for (int k = 0; k < n; k++)
-                    assert_true((y[0][k] == 0) == (halves[0][k] == 0));
-                tables[t]->add_kept(&row, first, n, x, y[0]);
-                for (int k = 0; k < n; k++)
-                    assert_true(y[0][k] == (halves[0][k] == 0 ? 0 : 2 * x[k]));
+                    assert_int_equal(dropped[0][k / 16] >> k % 16 & 1,
+                                     dropped[1][k / 16] >> k % 16 & 1);
+                for (int k = (n + 15) / 16; k < WORDS; k++)
+                    assert_int_equal(dropped[0][k], 0xA5A5);
             }
 }
 
-/* A part of a row drops what the whole row drops there; and it drops as often as asked. */
+static void only_what_is_kept_is_copied_and_added(void **state)
+{
+    (void)state;
+    uint16_t dropped[WORDS], halves[LONGEST], copied[LONGEST];
+    float x[LONGEST], y[LONGEST], sum[LONGEST];
+    dropout_row row = row_of(1, 0.3f);
+    scalar->dropout(&row, LONGEST, dropped);
+    for (int t = 0; t < n_tables; t++)
+        for (int i = 0; i < N_SIZES; i++) {
+            for (int k = 0; k < LONGEST; k++) {
+                x[k] = y[k] = sum[k] = (float)k + 1;
+                halves[k] = copied[k] = (uint16_t)(k + 1);
+            }
+            int n = sizes[i];
+            tables[t]->copy_kept(dropped, x, SLANT_COMPUTE_F32, n, y);
+            tables[t]->copy_kept(dropped, halves, SLANT_COMPUTE_BF16, n, copied);
+            tables[t]->add_kept(dropped, x, n, sum);
+            for (int k = 0; k < LONGEST; k++) {
+                bool gone = k < n && dropped[k / 16] >> k % 16 & 1;
+                assert_true(y[k] == (gone ? 0 : x[k]));
+                assert_int_equal(copied[k], gone ? 0 : halves[k]);
+                assert_true(sum[k] == (gone || k >= n ? x[k] : 2 * x[k]));
+            }
+        }
+}
+
+/* A shorter row drops what a longer one drops there; and rows drop as often as asked. */
 static void dropout_counts_from_the_rows_start(void **state)
 {
     (void)state;
     enum { N = 4096 };
-    static float whole[N], part[64];
+    uint16_t whole[N / 16], part[4];
     int64_t n_dropped = 0;
     for (uint32_t r = 0; r < 64; r++) {
         dropout_row row = row_of(r, 0.1f);
+        tables[0]->dropout(&row, N, whole);
+        tables[0]->dropout(&row, 64, part);
+        assert_memory_equal(whole, part, sizeof part);
         for (int i = 0; i < N; i++)
-            whole[i] = 1;
-        tables[0]->drop(&row, 0, N, SLANT_COMPUTE_F32, whole);
-        for (int i = 0; i < N; i++)
-            n_dropped += whole[i] == 0;
-        for (int first = 0; first < N; first += 1000) {
-            for (int i = 0; i < 64; i++)
-                part[i] = 1;
-            tables[0]->drop(&row, first, 64, SLANT_COMPUTE_F32, part);
-            assert_memory_equal(part, whole + first, (size_t)(N - first < 64 ? N - first : 64) * 4);
-        }
+            n_dropped += whole[i / 16] >> i % 16 & 1;
     }
     double share = (double)n_dropped / (64.0 * N);
     assert_true(fabs(share - 0.1) < 0.0025); /* four deviations of 262,144 draws */
@@ -461,6 +498,7 @@ int main(void)
         cmocka_unit_test(attention_rows_agree),
         cmocka_unit_test(columns_become_rows),
         cmocka_unit_test(dropout_is_equal_to_the_bit),
+        cmocka_unit_test(only_what_is_kept_is_copied_and_added),
         cmocka_unit_test(dropout_counts_from_the_rows_start),
         cmocka_unit_test(updates_agree),
     };
