@@ -78,6 +78,7 @@ static const kernel_table amx = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_signed_avx512,
     .matmul = matmul_amx,
+    .matmul_both = matmul_both_amx,
     .attention = attention_amx,
 };
 

@@ -70,6 +70,13 @@ typedef struct kernel_panels {
     float *scales; /* INT8: [n_panels][n_groups][16] */
 } kernel_panels;
 
+/* A second product that a call of matmul_both adds: x · wᵀ over few inputs, an adapter's. */
+typedef struct kernel_addend {
+    const acts *x; /* of the compute of the product beside it; one int8 group at most */
+    int token0;
+    const kernel_panels *w; /* as many panels as the product beside it */
+} kernel_addend;
+
 typedef struct attention_args {
     const float *q; /* [n_queries][q_stride], rotated; head h at h·head_dim */
     const float *k; /* [n_keys][kv_stride], rotated */
@@ -121,6 +128,12 @@ typedef struct kernel_table {
      */
     void (*matmul)(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                    size_t out_stride, bool accumulate, void *scratch);
+
+    /* The same with another product added to it while the sums are at hand; the addend comes first
+     * in their order. NULL where it would gain nothing over two calls of matmul. */
+    void (*matmul_both)(const acts *x, int token0, int n_tokens, const kernel_panels *w,
+                        const kernel_addend *addend, float *out, size_t out_stride, bool accumulate,
+                        void *scratch);
 
     /* Causal attention of one sequence and one kv head for the query heads that share it, softmax
      * in fp32, online over tiles of keys whose bounds depend on positions alone. */

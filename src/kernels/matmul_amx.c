@@ -107,7 +107,7 @@ static void multiply_block(const block_operands *o, int n_steps, int32_t *sums,
     _tile_stored(3, sums + 768, 64);
 }
 
-#define MAX_GROUPS 128 /* in one go; a longer product is taken in portions */
+#define MAX_GROUPS 128 /* in one go, an addend counted; a longer product is taken in portions */
 
 /* What a call keeps near: KERNEL_MATMUL_SCRATCH bytes. */
 typedef struct amx_scratch {
@@ -124,8 +124,10 @@ _Static_assert(sizeof(amx_scratch) <= KERNEL_MATMUL_SCRATCH, "the scratch is the
 typedef struct strip {
     const acts *x;
     const kernel_panels *w;
+    const kernel_addend *addend; /* NULL: none */
     input_range range;
-    size_t token;           /* row of x */
+    size_t token;           /* row of x, */
+    size_t addend_token;    /* of the addend's */
     int panel;              /* of w */
     int n_tokens, n_panels; /* 64, 32 or below 32; 2 or 1 */
     float *out;             /* [n_tokens][16 · n_panels] */
@@ -154,42 +156,63 @@ static void copy_part(const strip *s, amx_scratch *m, bool to_out)
     }
 }
 
-/* The tokens' scales, group by group. */
+/* An addend is one more group, -1. Scales of the tokens lie group by group from it on. */
+static int first_group(const strip *s)
+{
+    return s->addend != NULL ? -1 : 0;
+}
+
 static void read_scales(const strip *s, amx_scratch *m)
 {
     size_t n_groups = (size_t)kernel_n_groups(s->x->n_in);
     const float *from = s->x->scales + s->token * n_groups + (size_t)s->range.first_group;
-    for (int i = 0; i < s->n_tokens; i++)
+    float(*scales)[BLOCKS * SIDE] = m->x_scales - first_group(s);
+    for (int i = 0; i < s->n_tokens; i++) {
         for (int g = 0; g < s->range.n_groups; g++)
-            m->x_scales[g][i] = from[(size_t)i * n_groups + (size_t)g];
+            scales[g][i] = from[(size_t)i * n_groups + (size_t)g];
+        if (s->addend != NULL)
+            scales[-1][i] = s->addend->x->scales[s->addend_token + (size_t)i];
+    }
 }
 
+/* Group g, inputs first … of length that a panel holds. */
 static block_operands operands_of(const strip *s, int g, int row)
 {
-    size_t first = (size_t)g * (size_t)s->range.group, length = (size_t)s->range.length;
-    const int8_t *x = (const int8_t *)s->x->data +
-                      (s->token + (size_t)(row * SIDE)) * s->x->stride + (size_t)s->range.first +
-                      first;
-    const int8_t *w =
-        (const int8_t *)s->w->data + ((size_t)s->panel * length + first) * KERNEL_PANEL;
+    const acts *x = g < 0 ? s->addend->x : s->x;
+    const kernel_panels *w = g < 0 ? s->addend->w : s->w;
+    size_t token = (g < 0 ? s->addend_token : s->token) + (size_t)(row * SIDE);
+    size_t length = (size_t)(g < 0 ? kernel_padded(x->n_in) : s->range.length);
+    size_t first = g < 0 ? 0 : (size_t)g * (size_t)s->range.group;
+    const int8_t *rows =
+        (const int8_t *)x->data + token * x->stride + first + (g < 0 ? 0 : (size_t)s->range.first);
+    const int8_t *panels =
+        (const int8_t *)w->data + ((size_t)s->panel * length + first) * KERNEL_PANEL;
     bool has_lower = s->n_tokens > row * SIDE + 16;
-    return (block_operands){.x = {x, has_lower ? x + 16 * s->x->stride : x},
-                            .x_stride = s->x->stride,
-                            .w = {w, s->n_panels == 2 ? w + length * KERNEL_PANEL : w}};
+    return (block_operands){
+        .x = {rows, has_lower ? rows + 16 * x->stride : rows},
+        .x_stride = x->stride,
+        .w = {panels, s->n_panels == 2 ? panels + length * KERNEL_PANEL : panels}};
+}
+
+static int group_length(const strip *s, int g)
+{
+    return g < 0 ? kernel_padded(s->addend->x->n_in) : range_group_length(&s->range, g);
 }
 
 /* Where group g of a block adds its sums: from zero or out first, in acc between, into out last. */
 static pending_block pending_of(const strip *s, amx_scratch *m, int g, int row, const int32_t *sums)
 {
-    size_t n_groups = (size_t)s->range.n_groups;
-    const float *w_scales = s->w->scales + ((size_t)s->panel * n_groups + (size_t)g) * KERNEL_PANEL;
+    size_t n_groups = g < 0 ? 1 : (size_t)s->range.n_groups;
+    const float *w_scales = (g < 0 ? s->addend->w : s->w)->scales +
+                            ((size_t)s->panel * n_groups + (size_t)(g < 0 ? 0 : g)) * KERNEL_PANEL;
     float *out = s->out + (size_t)(row * SIDE) * s->out_stride;
-    bool from_out = g == 0 && s->accumulate && is_whole(s);
-    bool from_nothing = g == 0 && !s->accumulate;
+    bool is_first = g == first_group(s);
+    bool from_out = is_first && s->accumulate && is_whole(s);
+    bool from_nothing = is_first && !s->accumulate;
     bool to_out = g == s->range.n_groups - 1 && is_whole(s);
     return (pending_block){
         .sums = sums,
-        .x_scales = m->x_scales[g] + row * SIDE,
+        .x_scales = m->x_scales[g - first_group(s)] + row * SIDE,
         .w_scales = {w_scales, s->n_panels == 2 ? w_scales + n_groups * KERNEL_PANEL : w_scales},
         .from = from_nothing ? m->nothing
                 : from_out   ? out
@@ -234,13 +257,13 @@ static pending_block multiply_strip(const strip *s, amx_scratch *m, pending_bloc
         if (s->accumulate)
             copy_part(s, m, false);
     }
-    for (int g = 0; g < s->range.n_groups; g++)
+    for (int g = first_group(s); g < s->range.n_groups; g++)
         for (int row = 0; row < n_blocks(s); row++) {
             block_operands o = operands_of(s, g, row);
-            if (is_whole(s))
+            if (is_whole(s) && g >= 0)
                 prefetch_out(s, g, row);
             int32_t *sums = before.sums == m->sums[0] ? m->sums[1] : m->sums[0];
-            multiply_block(&o, range_group_length(&s->range, g) / 64, sums, before);
+            multiply_block(&o, group_length(s, g) / 64, sums, before);
             before = pending_of(s, m, g, row, sums);
         }
     if (is_whole(s))
@@ -253,17 +276,35 @@ static pending_block multiply_strip(const strip *s, amx_scratch *m, pending_bloc
 #define LOAD_SUM(c) _tile_loadd(c, out + (c) / 2 * 16 * out_stride + (c) % 2 * 16, row_bytes)
 #define STORE_SUM(c) _tile_stored(c, out + (c) / 2 * 16 * out_stride + (c) % 2 * 16, row_bytes)
 
+/* Adds length inputs to the four C tiles: rows of x from (row, column), a pair of panels of w. */
+static inline __attribute__((always_inline)) void add_products_bf16(const strip *s, const acts *x,
+                                                                    size_t row, size_t column,
+                                                                    const kernel_panels *w,
+                                                                    size_t length, bool has_lower)
+{
+    size_t x_stride = x->stride * sizeof(uint16_t);
+    const uint16_t *x0 = (const uint16_t *)x->data + row * x->stride + column;
+    const uint16_t *x1 = has_lower ? x0 + 16 * x->stride : x0;
+    const uint16_t *w0 = (const uint16_t *)w->data + (size_t)s->panel * length * KERNEL_PANEL;
+    const uint16_t *w1 = s->n_panels == 2 ? w0 + length * KERNEL_PANEL : w0;
+    for (size_t k = 0; k < length; k += 32) {
+        _tile_loadd(4, x0 + k, x_stride);
+        _tile_loadd(6, w0 + k * KERNEL_PANEL, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, w1 + k * KERNEL_PANEL, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, x1 + k, x_stride);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
 /* A block in bf16: all inputs in one go, since its sums need no scales. */
 static void multiply_block_bf16(const strip *s, int row, float *out, size_t out_stride)
 {
     bool has_lower = s->n_tokens > row * SIDE + 16;
-    size_t length = (size_t)s->range.length, x_stride = s->x->stride * sizeof(uint16_t);
-    size_t row_bytes = out_stride * sizeof *out;
-    const uint16_t *x0 = (const uint16_t *)s->x->data +
-                         (s->token + (size_t)(row * SIDE)) * s->x->stride + (size_t)s->range.first;
-    const uint16_t *x1 = has_lower ? x0 + 16 * s->x->stride : x0;
-    const uint16_t *w0 = (const uint16_t *)s->w->data + (size_t)s->panel * length * KERNEL_PANEL;
-    const uint16_t *w1 = s->n_panels == 2 ? w0 + length * KERNEL_PANEL : w0;
+    size_t row_bytes = out_stride * sizeof *out, below = (size_t)(row * SIDE);
+    const kernel_addend *addend = s->addend;
     amx_publish(out);
     if (s->accumulate) {
         LOAD_SUM(0);
@@ -276,16 +317,11 @@ static void multiply_block_bf16(const strip *s, int row, float *out, size_t out_
         _tile_zero(2);
         _tile_zero(3);
     }
-    for (size_t k = 0; k < length; k += 32) {
-        _tile_loadd(4, x0 + k, x_stride);
-        _tile_loadd(6, w0 + k * KERNEL_PANEL, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, w1 + k * KERNEL_PANEL, 64);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, x1 + k, x_stride);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-    }
+    if (addend != NULL)
+        add_products_bf16(s, addend->x, s->addend_token + below, 0, addend->w,
+                          (size_t)kernel_padded(addend->x->n_in), has_lower);
+    add_products_bf16(s, s->x, s->token + below, (size_t)s->range.first, s->w,
+                      (size_t)s->range.length, has_lower);
     STORE_SUM(0);
     STORE_SUM(1);
     STORE_SUM(2);
@@ -332,6 +368,7 @@ static void multiply_range(strip *s, int token0, int n_tokens, float *out, amx_s
         int left = n_tokens - t;
         s->n_tokens = left >= BLOCKS * SIDE ? BLOCKS * SIDE : left >= SIDE ? SIDE : left;
         s->token = (size_t)(token0 + t);
+        s->addend_token = (size_t)(s->addend != NULL ? s->addend->token0 + t : 0);
         if (rows != (left < SIDE ? left : SIDE))
             amx_configure(rows = left < SIDE ? left : SIDE);
         multiply_panels(s, out + (size_t)t * s->out_stride, m);
@@ -341,13 +378,24 @@ static void multiply_range(strip *s, int token0, int n_tokens, float *out, amx_s
 void matmul_amx(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                 size_t out_stride, bool accumulate, void *scratch)
 {
+    matmul_both_amx(x, token0, n_tokens, w, NULL, out, out_stride, accumulate, scratch);
+}
+
+void matmul_both_amx(const acts *x, int token0, int n_tokens, const kernel_panels *w,
+                     const kernel_addend *addend, float *out, size_t out_stride, bool accumulate,
+                     void *scratch)
+{
     if (w->compute == SLANT_COMPUTE_F32) {
-        matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);
+        if (addend != NULL)
+            matmul_float_avx512(addend->x, addend->token0, n_tokens, addend->w, out, out_stride,
+                                accumulate);
+        matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate || addend != NULL);
         return;
     }
     amx_scratch *m = scratch;
     strip s = {.x = x,
                .w = w,
+               .addend = addend,
                .range = panels_range(w),
                .out_stride = out_stride,
                .accumulate = accumulate};

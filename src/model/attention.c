@@ -201,6 +201,7 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
     tape_round_rows(p, w->qkv, w->qkv_stride, w->k_column, w->qkv_stride);
     if (is_last) {
         pass_keep_pooled(p);
+        workspace_be_fine(w); /* few rows: expanding weights to int8 would take longer */
         pass_norm(p, l->input_norm, l->linears, reads_norm, 1);
         linear_job pooled_q = qkv_job(p, l, LINEAR_Q, 0);
         linear_forward(w, &pooled_q, 1);

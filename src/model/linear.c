@@ -96,6 +96,13 @@ static void start_from_bias(const linear_job *job, int first_output, int n_outpu
     }
 }
 
+/* Whether the adapter's product is taken in one go with the base's. */
+static bool adapter_joins(const workspace *w, const lora *adapter)
+{
+    return adapter->rank > 0 && w->kernels->matmul_both != NULL &&
+           w->now.lora_compute == w->now.compute && kernel_n_groups(adapter->rank) == 1;
+}
+
 static void run_block(const workspace *w, thread_scratch *scratch, const linear_job *job,
                       int first_panel, int n_panels)
 {
@@ -106,13 +113,17 @@ static void run_block(const workspace *w, thread_scratch *scratch, const linear_
         start_from_bias(job, first_panel * KERNEL_PANEL, n_panels * KERNEL_PANEL);
         accumulate = true;
     }
+    acts low;
+    kernel_panels b = {
+        .compute = w->now.lora_compute, .data = scratch->low_panels, .scales = scratch->low_scales};
+    kernel_addend addend = {&low, job->low_row0, &b};
+    bool together = adapter_joins(w, &l->adapter);
     if (l->adapter.rank > 0) {
-        acts low = *job->low;
+        low = *job->low;
         low.n_in = l->adapter.rank;
-        kernel_panels b = {.compute = w->now.lora_compute,
-                           .data = scratch->low_panels,
-                           .scales = scratch->low_scales};
         w->kernels->expand(&l->adapter.b, first_panel, n_panels, &b, scratch->expand);
+    }
+    if (l->adapter.rank > 0 && !together) {
         w->kernels->matmul(&low, job->low_row0, job->n_tokens, &b, out, job->out_stride, accumulate,
                            scratch->matmul);
         accumulate = true;
@@ -125,8 +136,12 @@ static void run_block(const workspace *w, thread_scratch *scratch, const linear_
                                 .data = scratch->panels,
                                 .scales = scratch->panel_scales};
         w->kernels->expand(&l->w, first_panel, n_panels, &panels, scratch->expand);
-        w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
-                           accumulate || group > 0, scratch->matmul);
+        if (together && group == 0)
+            w->kernels->matmul_both(job->x, job->x_row0, job->n_tokens, &panels, &addend, out,
+                                    job->out_stride, accumulate, scratch->matmul);
+        else
+            w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
+                               accumulate || group > 0, scratch->matmul);
     }
 }
 

@@ -134,6 +134,12 @@ void workspace_enter_layer(workspace *w, int i)
     w->now = i < w->n_fine ? w->fine : w->coarse;
 }
 
+void workspace_be_fine(workspace *w)
+{
+    if (w->n_fine > 0)
+        w->now = w->fine;
+}
+
 static slant_status open_with(const model *m, const kernel_table *kernels, slant_compute compute,
                               const slant_compute *lora_compute, int n_threads, int max_tokens,
                               int max_sequence, workspace **out, slant_error *err)

@@ -66,7 +66,8 @@ slant_status workspace_open_lora(const model *m, const kernel_table *kernels, sl
                                  int max_sequence, workspace **out, slant_error *err);
 void workspace_close(workspace *w);
 
-/* From here on products are those of layer i. */
+/* From here on products are those of layer i; or, till the next one, the finest that there are. */
 void workspace_enter_layer(workspace *w, int i);
+void workspace_be_fine(workspace *w);
 
 #endif

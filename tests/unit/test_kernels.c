@@ -412,6 +412,52 @@ static void products_do_not_depend_on_the_call(void **state)
     free_floats(x, TOKENS * N_IN);
 }
 
+/* A product with an addend is that of two calls, to the bit. */
+static void check_both(const kernel_table *k, slant_compute compute, int n_in, int rank, int tokens)
+{
+    enum { N_OUT = 80 };
+    float *x = gaussians((size_t)tokens * (size_t)n_in), *low = gaussians((size_t)tokens * 128);
+    size_t n = (size_t)tokens * MAX_OUT;
+    float *expected = gaussians(n), *found = gaussians(n);
+    memcpy(found, expected, n * sizeof *found);
+    test_weight base = make_weight(WEIGHT_NF4, N_OUT, n_in);
+    test_weight adapter = make_weight(WEIGHT_F32, N_OUT, rank);
+    acts a = make_acts(compute, tokens, n_in), b = make_acts(compute, tokens, rank);
+    k->quantise(x, (size_t)n_in, tokens, &a, 0);
+    k->quantise(low, 128, tokens, &b, 0);
+    test_panels w = expand(k, compute, &base.w, 0, 0), wb = expand(k, compute, &adapter.w, 0, 0);
+    void *scratch = mem_alloc_pages(KERNEL_MATMUL_SCRATCH);
+    for (int pass = 0; pass < 2; pass++) { /* the second accumulates on the first */
+        int from = tokens / 3 * pass;
+        kernel_addend addend = {&b, from, &wb.p};
+        k->matmul(&b, from, tokens - from, &wb.p, expected, MAX_OUT, pass == 1, scratch);
+        k->matmul(&a, from, tokens - from, &w.p, expected, MAX_OUT, true, scratch);
+        k->matmul_both(&a, from, tokens - from, &w.p, &addend, found, MAX_OUT, pass == 1, scratch);
+        assert_memory_equal(found, expected, n * sizeof *found);
+    }
+    mem_free_pages(scratch, KERNEL_MATMUL_SCRATCH);
+    free_panels(&w);
+    free_panels(&wb);
+    free_acts(&a, tokens);
+    free_acts(&b, tokens);
+    free_weight(&base);
+    free_weight(&adapter);
+    free_floats(x, (size_t)tokens * (size_t)n_in);
+    free_floats(low, (size_t)tokens * 128);
+    free_floats(expected, n);
+    free_floats(found, n);
+}
+
+static void two_products_at_once_are_two_products(void **state)
+{
+    (void)state;
+    static const int cases[][3] = {{64, 8, 1}, {576, 16, 70}, {320, 100, 33}, {1536, 16, 64}};
+    for (int i = 0; i < n_tables; i++)
+        for (size_t j = 0; tables[i]->matmul_both != NULL && j < sizeof cases / sizeof *cases; j++)
+            for (int c = 0; c < 3; c++)
+                check_both(tables[i], computes[c], cases[j][0], cases[j][1], cases[j][2]);
+}
+
 /* The integers are the same on every instruction set, and the order of the fp32 sums is. */
 static void int8_products_are_equal_everywhere(void **state)
 {
@@ -664,6 +710,7 @@ int main(void)
         cmocka_unit_test(products_agree_with_the_reference),
         cmocka_unit_test(short_inputs_are_padded),
         cmocka_unit_test(products_do_not_depend_on_the_call),
+        cmocka_unit_test(two_products_at_once_are_two_products),
         cmocka_unit_test(int8_products_are_equal_everywhere),
         cmocka_unit_test(conversion_is_equal_everywhere),
         cmocka_unit_test(norm_and_swiglu_agree_with_the_reference),
