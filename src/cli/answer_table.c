@@ -1,6 +1,7 @@
 /* table: for a person. A bar for each label, what was read of the article, and after the last one
  * what the answers rest on. In colour on a terminal alone. */
 #include "cli/answer.h"
+#include "cli/foundation.h"
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -23,13 +24,6 @@ static void paint(const answer_style *style, buf *out, const char *code)
 {
     if (style->color)
         buf_string(out, code);
-}
-
-/* Names come from files; a terminal must not obey what stands in them. */
-static void append_plain(buf *out, const char *bytes, size_t size_bytes)
-{
-    for (size_t i = 0; i < size_bytes; i++)
-        buf_char(out, (unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7F ? '?' : bytes[i]);
 }
 
 static size_t text_columns(const char *text)
@@ -71,10 +65,10 @@ static void append_name(const answer_style *style, const answer *a, buf *out)
                     memcmp(id.data, place.data, id.size_bytes) == 0;
     paint(style, out, "\033[1m");
     if (is_place && a->row == 1 && !holds_many(a->file))
-        append_plain(out, strcmp(a->file, "-") == 0 ? "standard input" : a->file,
-                     strcmp(a->file, "-") == 0 ? strlen("standard input") : strlen(a->file));
+        foundation_plain(out, strcmp(a->file, "-") == 0 ? "standard input" : a->file,
+                         strcmp(a->file, "-") == 0 ? strlen("standard input") : strlen(a->file));
     else
-        append_plain(out, id.data, id.size_bytes);
+        foundation_plain(out, id.data, id.size_bytes);
     paint(style, out, "\033[0m");
     buf_char(out, '\n');
     out->failed |= id.failed || place.failed;
@@ -115,7 +109,7 @@ static void append_label(const answer_style *style, const answer *a, int label, 
     bool is_top = label == a->result->label && !answer_is_unsure(style, a);
     buf_string(out, "  ");
     paint(style, out, is_top ? "\033[1m" : "");
-    append_plain(out, name, strlen(name));
+    foundation_plain(out, name, strlen(name));
     buf_printf(out, "%*s  ", (int)(label_columns(style) - text_columns(name)), "");
     if (has_bars) {
         paint(style, out, label_colors[label % N_COLORS]);
@@ -135,7 +129,7 @@ static void append_reading(const answer_style *style, const answer *a, buf *out)
     const char *word = answer_word(style, a);
     buf_string(out, style->unicode ? "  \u2192 " : "  -> ");
     paint(style, out, "\033[1m");
-    append_plain(out, word, strlen(word));
+    foundation_plain(out, word, strlen(word));
     paint(style, out, "\033[0m\033[2m");
     buf_string(out, "   ");
     if (answer_is_unsure(style, a))
@@ -160,7 +154,7 @@ static void table_row(const answer_style *style, const answer *a, int64_t n_befo
     if (a->error != NULL) {
         buf_string(out, "  ");
         paint(style, out, "\033[31m");
-        append_plain(out, a->error, strlen(a->error));
+        foundation_plain(out, a->error, strlen(a->error));
         paint(style, out, "\033[0m");
         buf_string(out, "\n\n");
         return;
@@ -175,56 +169,15 @@ static void table_row(const answer_style *style, const answer *a, int64_t n_befo
     append_reading(style, a, out);
 }
 
-static const char *compute_name(slant_compute compute)
-{
-    static const char *const names[] = {"auto", "int8", "bf16", "fp32"};
-    return names[compute];
-}
-
-/* A path as a person would write it: from the working folder where it lies below that. */
-static void append_path(buf *out, const char *path)
-{
-    char whole[PATH_MAX], here[PATH_MAX];
-    const char *shown = realpath(path, whole) != NULL ? whole : path;
-    size_t length = getcwd(here, sizeof here) != NULL ? strlen(here) : 0;
-    if (length > 1 && strncmp(shown, here, length) == 0 && shown[length] == '/')
-        shown += length + 1;
-    append_plain(out, shown, strlen(shown));
-}
-
-static void append_foundation(const answer_style *style, buf *out)
-{
-    const slant_engine_info *info = slant_engine_get_info(style->engine);
-    buf_string(out, "  model           ");
-    append_path(out, info->model_path);
-    buf_printf(out, " (%s, %d layers; %s weights, %s products, %s)\n", info->architecture,
-               info->n_layers, info->dtype_name, compute_name(info->compute), info->isa);
-    if (info->adapter_path != NULL) {
-        buf_string(out, "  adapter         ");
-        append_path(out, info->adapter_path);
-        buf_char(out, '\n');
-    }
-    if (info->temperature != 1)
-        buf_printf(out, "  calibration     temperature %g, fitted on validation data\n",
-                   (double)info->temperature);
-    else
-        buf_string(out,
-                   "  calibration     none: a percentage is the model's own confidence, not "
-                   "the chance that it is right\n");
-    buf_string(out,
-               "  unseen outlets  nothing is recorded of how it does on outlets that it never "
-               "saw\n");
-}
-
 static void table_end(const answer_style *style, int64_t n_rows, buf *out)
 {
     if (n_rows == 0)
         return;
-    buf_string(out,
-               "A supplementary tool, not an arbiter of political bias. What the answers rest "
-               "on:\n");
+    buf_string(out, FOUNDATION_CAVEAT " What the answers rest on:\n");
     paint(style, out, "\033[2m");
-    append_foundation(style, out);
+    foundation_append(out, style->engine);
+    foundation_line(out, "unseen outlets",
+                    "nothing is recorded of how it does on outlets that it never saw");
     paint(style, out, "\033[0m");
 }
 

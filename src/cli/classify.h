@@ -3,20 +3,19 @@
 #define SLANT_CLI_CLASSIFY_H
 
 #include "cli/answer.h"
+#include "cli/article_options.h"
 #include "cli/model_options.h"
 
 #include <jansson.h>
-#include <slant_data.h>
 
 typedef struct classify_args {
     model_options model;
     const char *text; /* the article itself; NULL: files or standard input */
     const char **files;
     size_t n_files;
-    int input; /* slant_input */
-    const char *text_field, *title_field, *id_field;
-    bool recursive, lossy;
-    int max_length, truncation, stride, function;
+    input_options articles;
+    reading_options reading;
+    int function; /* slant_function */
     bool raw;
     const answer_format *format;
     int format_index; /* into the choices; 0: not given */

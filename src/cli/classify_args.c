@@ -15,31 +15,9 @@ static const answer_format *const formats[] = {NULL,          &answer_table, &an
 static const option_row rows[] = {
     OPTION_HEAD("Input"),
     {OPTION_TEXT, 0, "text", ARG(text), .value = "STRING", .help = "the article itself"},
-    {OPTION_FLAG, 'r', "recursive", ARG(recursive),
-     .help = "read folders: every file below them, in name order"},
-    {OPTION_CHOICE, 0, "input", ARG(input), .choices = "auto|text|html|json|jsonl|csv|tsv",
-     .help = "what the files are", .standard = "auto: by their names, else by their bytes"},
-    {OPTION_TEXT, 0, "text-field", ARG(text_field), .value = "NAME",
-     .help = "the field that holds the article",
-     .standard = "text, else content, content_original, body, article"},
-    {OPTION_TEXT, 0, "title-field", ARG(title_field), .value = "NAME",
-     .help = "the field that holds the title, put before the text with a newline",
-     .standard = "what the adapter was trained with, else none"},
-    {OPTION_TEXT, 0, "id-field", ARG(id_field), .value = "NAME",
-     .help = "the field that holds the id", .standard = "id, ID, _id, else FILE:ROW"},
-    {OPTION_FLAG, 0, "lossy", ARG(lossy),
-     .help = "bytes that are not UTF-8 become U+FFFD instead of an error"},
+    INPUT_OPTION_ROWS(classify_args, articles),
     MODEL_OPTION_ROWS(classify_args, model),
-    OPTION_HEAD("Reading"),
-    {OPTION_COUNT, 0, "max-length", ARG(max_length), .value = "N", .min = 1, .max = 1 << 30,
-     .help = "token ids that the model reads of an article at most, special ones counted",
-     .standard = "the adapter's training length, else the model's limit"},
-    {OPTION_CHOICE, 0, "truncation", ARG(truncation), .choices = "|head|tail|head-tail|window|none",
-     .help = "what is read of a longer article; window: all of it, in windows whose logits are "
-             "averaged",
-     .standard = "the adapter's, else head"},
-    {OPTION_COUNT, 0, "stride", ARG(stride), .value = "N", .min = 1, .max = 1 << 30,
-     .help = "ids from one window's start to the next", .standard = "half of max-length"},
+    READING_OPTION_ROWS(classify_args, reading),
     OPTION_HEAD("Answer"),
     {OPTION_CHOICE, 'f', "format", ARG(format_index), .choices = FORMAT_CHOICES,
      .help = "how answers are written", .standard = "table on a terminal, json elsewhere"},
@@ -81,11 +59,9 @@ static slant_status check(const classify_args *args, slant_error *err)
         return status_fail(err, SLANT_ERR_ARGUMENT,
                            "--abstain takes a probability, and --function-to-apply none gives "
                            "logits");
-    if (args->stride > 0 && args->truncation != SLANT_TRUNCATION_WINDOW)
-        return status_fail(err, SLANT_ERR_ARGUMENT, "--stride goes with --truncation window alone");
     if (args->quiet && args->verbose)
         return status_fail(err, SLANT_ERR_ARGUMENT, "-q and -v exclude each other");
-    return SLANT_OK;
+    return reading_options_check(&args->reading, err);
 }
 
 slant_status classify_parse(int argc, char **argv, classify_args *args, bool *want_help,
@@ -131,18 +107,20 @@ json_t *classify_settings(const classify_args *args, const slant_engine *engine,
         buf_printf(&scores, "%s%a", label > 0 ? " " : "", (double)probe[label]);
     }
     buf_printf(&abstain, "%g", args->abstain);
-    int truncation = args->truncation != 0 ? args->truncation : (int)info->truncation;
+    int truncation =
+        args->reading.truncation != 0 ? args->reading.truncation : (int)info->truncation;
     set(settings, "version of slant", SLANT_VERSION);
     set(settings, "--format", args->format->name);
     set(settings, "instruction set", info->isa);
     set_count(settings, "--compute", (int64_t)info->compute);
     set(settings, "labels", labels.data);
-    set_count(settings, "--max-length", args->max_length > 0 ? args->max_length : info->max_length);
+    set_count(settings, "--max-length",
+              args->reading.max_length > 0 ? args->reading.max_length : info->max_length);
     set_count(settings, "--truncation", truncation);
-    set_count(settings, "--stride", args->stride);
+    set_count(settings, "--stride", args->reading.stride);
     set_count(settings, "--top-k", args->top_k);
     set(settings, "--abstain", abstain.data);
-    set_count(settings, "--lossy", args->lossy);
+    set_count(settings, "--lossy", args->articles.lossy);
     set(settings, "model, by its scores of a test sentence", scores.data);
     bool failed = scores.failed || labels.failed || abstain.failed;
     buf_free(&scores);

@@ -4,6 +4,7 @@
 
 #include "cli/batch.h"
 #include "cli/cli.h"
+#include "cli/foundation.h"
 #include "cli/inputs.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -59,13 +60,11 @@ static slant_status open_session(classifier *c, slant_error *err)
         return status;
     slant_session_options options = {
         .n_threads = args->model.threads,
-        .max_length = args->max_length,
-        .truncation = (slant_truncation)args->truncation,
-        .stride = args->stride,
         .function = (slant_function)args->function,
         .raw = args->raw,
-        .lossy = args->lossy,
+        .lossy = args->articles.lossy,
     };
+    reading_options_apply(&args->reading, &options);
     return slant_session_open(c->engine, &options, &c->session, err);
 }
 
@@ -148,15 +147,8 @@ static slant_status open_reader(classifier *c, slant_error *err)
     const classify_args *args = c->args;
     if (args->text != NULL)
         return SLANT_OK;
-    const char *trained_title = slant_engine_get_info(c->engine)->title_field;
-    slant_reader_options options = {
-        .input = (slant_input)args->input,
-        .text_field = args->text_field,
-        .title_field = args->title_field != NULL ? args->title_field : trained_title,
-        .id_field = args->id_field,
-        .recursive = args->recursive,
-        .lossy = args->lossy,
-    };
+    slant_reader_options options =
+        input_options_reader(&args->articles, slant_engine_get_info(c->engine)->title_field);
     if (args->n_files > 0)
         return slant_reader_open(args->files, args->n_files, &options, &c->reader, err);
     if (isatty(STDIN_FILENO) && !args->quiet)
@@ -315,12 +307,7 @@ static slant_status answer_all(classifier *c, slant_error *err)
 static void say_verbose(const classifier *c)
 {
     double seconds = progress_now() - c->started;
-    const slant_engine_info *info = slant_engine_get_info(c->engine);
-    static const char *const computes[] = {"auto", "int8", "bf16", "fp32"};
-    cli_say("%s: %s, %d layers, %s weights, %s products, %s", info->model_path, info->architecture,
-            info->n_layers, info->dtype_name, computes[info->compute], info->isa);
-    if (info->adapter_path != NULL)
-        cli_say("adapter %s", info->adapter_path);
+    foundation_say(c->engine);
     int64_t tokens = c->counts.tokens - c->earlier.tokens;
     int64_t tokens_read = c->counts.tokens_read - c->earlier.tokens_read;
     cli_say("%" PRId64 " articles, %" PRId64 " of %" PRId64 " tokens read, %.2f s: %.0f tokens/s",
@@ -360,7 +347,7 @@ static slant_status classify_all(classifier *c, slant_error *err)
 {
     const classify_args *args = c->args;
     slant_status status =
-        inputs_check(args->files, args->n_files, args->recursive, args->output, err);
+        inputs_check(args->files, args->n_files, args->articles.recursive, args->output, err);
     if (status == SLANT_OK)
         status = open_session(c, err);
     if (status == SLANT_OK)
