@@ -89,12 +89,33 @@ void mem_free(void *pointer)
     free(pointer);
 }
 
-void *mem_alloc_pages(size_t size_bytes)
+/* Where the address sanitizer watches, pages come from where it can: with a fence at the very last
+ * byte, which a mapping has at the end of a page alone. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WATCHED 1
+#endif
+#endif
+
+#ifdef WATCHED
+static void *map_pages(size_t size_bytes)
 {
-    if (!allocation_allowed())
-        return NULL;
-    void *pages = mmap(NULL, size_bytes == 0 ? 1 : size_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *pages;
+    return posix_memalign(&pages, 64, size_bytes) == 0 ? memset(pages, 0, size_bytes) : NULL;
+}
+
+static void unmap_pages(void *pages, size_t size_bytes)
+{
+    (void)size_bytes;
+    free(pages);
+}
+#else
+static void *map_pages(size_t size_bytes)
+{
+    void *pages =
+        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
 #ifdef MADV_HUGEPAGE
@@ -104,10 +125,21 @@ void *mem_alloc_pages(size_t size_bytes)
     return pages;
 }
 
+static void unmap_pages(void *pages, size_t size_bytes)
+{
+    munmap(pages, size_bytes);
+}
+#endif
+
+void *mem_alloc_pages(size_t size_bytes)
+{
+    return allocation_allowed() ? map_pages(size_bytes == 0 ? 1 : size_bytes) : NULL;
+}
+
 void mem_free_pages(void *pointer, size_t size_bytes)
 {
     if (pointer != NULL)
-        munmap(pointer, size_bytes == 0 ? 1 : size_bytes);
+        unmap_pages(pointer, size_bytes == 0 ? 1 : size_bytes);
 }
 
 struct arena_block {

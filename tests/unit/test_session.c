@@ -185,10 +185,14 @@ static void test_memory_does_not_grow(void **state)
         fail_msg("%d calls grew memory by %ld KB", 4 * N_LOOPS, growth);
 }
 
-/* One session after the other gives all of its memory back. */
+/* One session after the other gives all of its memory back; but for the address sanitizer, which
+ * keeps what is freed for a while. */
 static void test_sessions_leave_nothing(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip();
+#endif
     reading *r = calloc(1, sizeof *r);
     assert_non_null(r);
     long before = 0;
