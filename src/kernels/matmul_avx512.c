@@ -14,16 +14,13 @@ TILE_FUNCTION tile_f32(const tile *t, int tokens, int panels)
 {
     TILE_SUMS(__m512, _mm512_setzero_ps());
     __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
-    const char *x = t->x, *panel = t->w;
-    if (t->accumulate) {
-        FOR_SUMS(TILE_FETCH)
-    }
+    TILE_START;
+    FOR_SUMS(TILE_FETCH)
     int k = 0;
     do {
         FOR_PANELS(TILE_LOAD_PANEL)
         FOR_TOKENS(TOKEN_F32)
-        x += 4;
-        panel += 64;
+        TILE_ADVANCE(4, 64);
     } while ((k += 1) < t->n);
     FOR_SUMS(TILE_STORE)
 }
@@ -60,10 +57,8 @@ TILE_FUNCTION tile_bf16(const tile *t, int tokens, int panels)
     TILE_SUMS(__m512, _mm512_setzero_ps());
     __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
     __m512 v0, v1, v2, v3;
-    const char *x = t->x, *panel = t->w;
-    if (t->accumulate) {
-        FOR_SUMS(TILE_FETCH)
-    }
+    TILE_START;
+    FOR_SUMS(TILE_FETCH)
     int k = 0;
     do {
         FOR_PANELS(TILE_LOAD_PANEL)
@@ -71,8 +66,7 @@ TILE_FUNCTION tile_bf16(const tile *t, int tokens, int panels)
         FOR_TOKENS(TOKEN_EVEN)
         FOR_PANELS(ODD)
         FOR_TOKENS(TOKEN_ODD)
-        x += 4;
-        panel += 64;
+        TILE_ADVANCE(4, 64);
     } while ((k += 2) < t->n);
     FOR_SUMS(TILE_STORE)
 }
@@ -89,25 +83,25 @@ static inline void widen_row(const char *bytes, int n, int16_t *out)
 #define MULTIPLY_INT16(sum, i, j) sum += (int_lanes)_mm512_madd_epi16(pair, w##j);
 #define TOKEN_INT16(i)                                                                             \
     if (i < tokens) {                                                                              \
-        __m512i pair = _mm512_set1_epi32(*(const int32_t *)(x[i] + k));                            \
+        __m512i pair = _mm512_set1_epi32(*(const int32_t *)(pairs[i] + k));                        \
         FOR_PANELS_OF(i, MULTIPLY_INT16)                                                           \
     }
 
 TILE_FUNCTION tile_int16(const tile *t, int tokens, int panels)
 {
-    alignas(64) int16_t x[TILE_TOKENS][KERNEL_GROUP_MAX];
+    alignas(64) int16_t pairs[TILE_TOKENS][KERNEL_GROUP_MAX];
     TILE_SUMS(int_lanes, {0});
     __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
-    const char *panel = t->w;
     for (int i = 0; i < tokens; i++)
-        widen_row(t->x + (size_t)i * t->x_stride_bytes, t->n, x[i]);
+        widen_row(t->x + (size_t)i * t->x_stride_bytes, t->n, pairs[i]);
+    TILE_START;
     int k = 0;
     do {
         FOR_PANELS(TILE_LOAD_PANEL)
         FOR_TOKENS(TOKEN_INT16)
-        panel += 64;
+        TILE_ADVANCE(0, 64);
     } while ((k += 2) < t->n);
-    FOR_SUMS(TILE_SCALE)
+    TILE_SCALE_SUMS;
 }
 TILE_KERNELS(tile_int16)
 
@@ -115,6 +109,7 @@ void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_p
                          float *out, size_t out_stride, bool accumulate)
 {
     bool is_f32 = w->compute == SLANT_COMPUTE_F32;
+    tile_sums sums;
     tile_walk c = {.kernels = is_f32 ? tile_f32_kernels : tile_bf16_kernels,
                    .x_bytes = is_f32 ? 4 : 2,
                    .w_bytes = is_f32 ? 4 * KERNEL_PANEL : 2 * KERNEL_PANEL,
@@ -124,14 +119,15 @@ void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_p
                    .w = w,
                    .out = out,
                    .out_stride = out_stride,
-                   .accumulate = accumulate};
+                   .accumulate = accumulate,
+                   .sums = &sums};
     run_tiles(&c, n_tokens);
 }
 
 void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                    size_t out_stride, bool accumulate, void *scratch)
 {
-    (void)scratch;
+    tile_scratch *memory = scratch;
     tile_walk c = {.kernels = tile_int16_kernels,
                    .x_bytes = 1,
                    .w_bytes = 2 * KERNEL_PANEL,
@@ -140,7 +136,9 @@ void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels 
                    .w = w,
                    .out = out,
                    .out_stride = out_stride,
-                   .accumulate = accumulate};
+                   .accumulate = accumulate,
+                   .sums = &memory->sums,
+                   .scales = memory};
     if (w->compute == SLANT_COMPUTE_INT8)
         run_tiles(&c, n_tokens);
     else

@@ -13,16 +13,13 @@ TILE_FUNCTION tile_dpbf16(const tile *t, int tokens, int panels)
 {
     TILE_SUMS(__m512, _mm512_setzero_ps());
     __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
-    const char *x = t->x, *panel = t->w;
-    if (t->accumulate) {
-        FOR_SUMS(TILE_FETCH)
-    }
+    TILE_START;
+    FOR_SUMS(TILE_FETCH)
     int k = 0;
     do {
         FOR_PANELS(TILE_LOAD_PANEL)
         FOR_TOKENS(TOKEN)
-        x += 4;
-        panel += 64;
+        TILE_ADVANCE(4, 64);
     } while ((k += 2) < t->n);
     FOR_SUMS(TILE_STORE)
 }
@@ -31,6 +28,7 @@ TILE_KERNELS(tile_dpbf16)
 void matmul_avx512bf16(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                        size_t out_stride, bool accumulate, void *scratch)
 {
+    tile_scratch *memory = scratch;
     tile_walk c = {.kernels = tile_dpbf16_kernels,
                    .x_bytes = 2,
                    .w_bytes = 2 * KERNEL_PANEL,
@@ -40,7 +38,8 @@ void matmul_avx512bf16(const acts *x, int token0, int n_tokens, const kernel_pan
                    .w = w,
                    .out = out,
                    .out_stride = out_stride,
-                   .accumulate = accumulate};
+                   .accumulate = accumulate,
+                   .sums = &memory->sums};
     if (w->compute == SLANT_COMPUTE_BF16)
         run_tiles(&c, n_tokens);
     else

@@ -4,36 +4,51 @@
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
-#define START(sum, i, j)                                                                           \
-    sum = (int_lanes)_mm512_set1_epi32(-128 * t->x_sums[(size_t)(i) * t->x_groups]);
+#define STEPS 8 /* of four inputs, unrolled */
+
+#define START(sum, i, j) sum = (int_lanes)_mm512_set1_epi32(t->x_sums[i]);
 #define MULTIPLY(sum, i, j) sum = (int_lanes)_mm512_dpbusd_epi32((__m512i)sum, w##j, four);
+/* Broadcast as the instruction reads it, from memory. */
+#define MULTIPLY_MEMORY(sum, i, j)                                                                 \
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w##j), "m"(TILE_DWORD(i, at)));
+#define LOAD_PANEL(j) TILE_LOAD_PANEL_AT(j, 16 * at)
 #define TOKEN(i)                                                                                   \
     if (i < tokens) {                                                                              \
-        __m512i four = TILE_X(i);                                                                  \
+        __m512i four = _mm512_set1_epi32(TILE_DWORD(i, at));                                       \
         FOR_PANELS_OF(i, MULTIPLY)                                                                 \
     }
 
+/* Token 0 is broadcast by each of its products instead of once for all of them. With six single
+ * broadcasts a Golden Cove core falls into a rhythm of 203 cycles for 64 inputs, and stays in it;
+ * like this it keeps to the 192 that two products a cycle allow. */
 TILE_FUNCTION tile_vnni(const tile *t, int tokens, int panels)
 {
     TILE_SUMS(int_lanes, {0});
     __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
-    const char *x = t->x, *panel = t->w;
+    TILE_START;
+    const char *end = x + t->n;
     FOR_SUMS(START)
-    int k = 0;
     do {
-        FOR_PANELS(TILE_LOAD_PANEL)
-        FOR_TOKENS(TOKEN)
-        x += 4;
-        panel += 64;
-    } while ((k += 4) < t->n);
-    FOR_SUMS(TILE_SCALE)
+#pragma GCC unroll 8
+        for (int at = 0; at < 4 * STEPS; at += 4) {
+            FOR_PANELS(LOAD_PANEL)
+            FOR_PANELS_OF(0, MULTIPLY_MEMORY)
+            TOKEN(1)
+            TOKEN(2)
+            TOKEN(3)
+            TOKEN(4)
+            TOKEN(5)
+        }
+        TILE_ADVANCE(4 * STEPS, 64 * STEPS);
+    } while (x < end);
+    TILE_SCALE_SUMS;
 }
 TILE_KERNELS(tile_vnni)
 
 void matmul_avx512vnni(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                        size_t out_stride, bool accumulate, void *scratch)
 {
-    (void)scratch;
+    tile_scratch *memory = scratch;
     tile_walk c = {.kernels = tile_vnni_kernels,
                    .x_bytes = 1,
                    .w_bytes = KERNEL_PANEL,
@@ -42,7 +57,9 @@ void matmul_avx512vnni(const acts *x, int token0, int n_tokens, const kernel_pan
                    .w = w,
                    .out = out,
                    .out_stride = out_stride,
-                   .accumulate = accumulate};
+                   .accumulate = accumulate,
+                   .sums = &memory->sums,
+                   .scales = memory};
     if (w->compute == SLANT_COMPUTE_INT8)
         run_tiles(&c, n_tokens);
     else

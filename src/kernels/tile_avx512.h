@@ -1,30 +1,34 @@
-/* How the AVX-512 products without tiles walk a call: portions of four panels' inputs stay in
- * the first-level cache while the tokens of a strip pass them, in tiles of 6 tokens × 4 panels
- * whose 24 sums are in registers. Sums live in `out` between portions. */
+/* How the AVX-512 products without AMX walk a call: in tiles of 6 tokens × 4 panels, whose 24 sums
+ * are in registers. A strip of tokens passes all panels, four at a time, portion by portion of the
+ * inputs: four panels' portion, the strip's and the sums between portions fit the first-level
+ * cache. Those sums are kept close together, since rows of `out` that are a power of two apart
+ * would share cache sets. */
 #ifndef SLANT_KERNELS_TILE_AVX512_H
 #define SLANT_KERNELS_TILE_AVX512_H
 
 #include "kernels/avx512.h"
 
+#include <string.h>
+
 #define TILE_TOKENS 6
 #define TILE_PANELS 4
 #define STRIP_TOKENS 48
+#define STRIP_PORTIONS 128 /* in one go */
 
-/* One portion of one tile. */
+/* One portion of one tile: to = from + product. */
 typedef struct tile {
     const char *x; /* first token's row, at the portion's first input */
     size_t x_stride_bytes;
     const char *w; /* first panel, at the portion's first input */
     size_t w_stride_bytes;
-    const float *x_scales; /* INT8: the portion's group, tokens n_groups apart */
-    const int32_t *x_sums;
-    size_t x_groups;
-    const float *w_scales; /* INT8: panels w_scale_stride apart */
+    int n;             /* inputs, a multiple of 64 */
+    const float *from; /* [tokens][16 · panels], rows from_stride apart */
+    float *to;         /* the same */
+    size_t from_stride, to_stride;
+    const float *x_scales; /* INT8: [tokens] */
+    const int32_t *x_sums; /* INT8: [tokens], −128 · Σx */
+    const float *w_scales; /* INT8: [16], panels w_scale_stride apart */
     size_t w_scale_stride;
-    int n; /* inputs */
-    float *out;
-    size_t out_stride;
-    bool accumulate;
 } tile;
 
 typedef void (*tile_kernel)(const tile *t);
@@ -54,6 +58,21 @@ typedef tile_kernel tile_kernels[TILE_TOKENS][TILE_PANELS];
         TILE_NAMES(f, 1), TILE_NAMES(f, 2), TILE_NAMES(f, 3),                                      \
         TILE_NAMES(f, 4), TILE_NAMES(f, 5), TILE_NAMES(f, 6)};
 
+/* A strip's sums between portions. */
+typedef struct tile_sums {
+    alignas(64) float sums[STRIP_TOKENS][TILE_PANELS * KERNEL_PANEL];
+    float nothing[TILE_PANELS * KERNEL_PANEL]; /* zeros */
+} tile_sums;
+
+/* INT8: what a strip's tokens need, group by group. KERNEL_MATMUL_SCRATCH bytes. */
+typedef struct tile_scratch {
+    tile_sums sums;
+    float x_scales[STRIP_PORTIONS][STRIP_TOKENS];
+    int32_t x_sums[STRIP_PORTIONS][STRIP_TOKENS];
+} tile_scratch;
+
+_Static_assert(sizeof(tile_scratch) <= KERNEL_MATMUL_SCRATCH, "the scratch is the caller's");
+
 /* A call of a product and how it is cut. */
 typedef struct tile_walk {
     const tile_kernel (*kernels)[TILE_PANELS];
@@ -66,43 +85,83 @@ typedef struct tile_walk {
     float *out;
     size_t out_stride;
     bool accumulate;
+    tile_sums *sums;
+    tile_scratch *scales; /* INT8 */
 } tile_walk;
 
-/* Inputs of portion i for the tile of `tokens` × `panels` at token t and panel p. */
-static inline void run_tile(const tile_walk *c, int i, int t, int tokens, int p, int panels)
+/* Tokens first … first + n_tokens of the call, portions begin … end - 1 of the inputs. */
+typedef struct tile_strip {
+    int first, n_tokens;
+    int begin, end;
+    int panel, n_panels;
+} tile_strip;
+
+static inline void read_scales(const tile_walk *c, const tile_strip *s)
+{
+    size_t n_groups = (size_t)kernel_n_groups(c->x->n_in);
+    size_t at = (size_t)(c->token0 + s->first) * n_groups + (size_t)c->range.first_group;
+    for (int t = 0; t < s->n_tokens; t++, at += n_groups)
+        for (int i = s->begin; i < s->end; i++) {
+            c->scales->x_scales[i - s->begin][t] = c->x->scales[at + (size_t)i];
+            c->scales->x_sums[i - s->begin][t] = -128 * c->x->sums[at + (size_t)i];
+        }
+}
+
+/* Portion i for the tile of `tokens` at token t of the strip. */
+static inline void run_tile(const tile_walk *c, const tile_strip *s, int i, int t, int tokens)
 {
     const input_range *r = &c->range;
-    size_t n_groups = (size_t)kernel_n_groups(c->x->n_in), token = (size_t)(c->token0 + t);
-    size_t first = (size_t)i * (size_t)c->portion, length = (size_t)r->length;
+    size_t token = (size_t)(c->token0 + s->first + t), length = (size_t)r->length;
+    size_t first = (size_t)i * (size_t)c->portion, panel = (size_t)s->panel;
     int left = r->length - i * c->portion;
+    float *out = c->out + (size_t)(s->first + t) * c->out_stride + panel * KERNEL_PANEL;
+    bool is_first = i == s->begin, is_last = i == s->end - 1, from_out = c->accumulate || i > 0;
     tile one = {
         .x = (const char *)c->x->data +
              (token * c->x->stride + (size_t)r->first + first) * (size_t)c->x_bytes,
         .x_stride_bytes = c->x->stride * (size_t)c->x_bytes,
-        .w = (const char *)c->w->data + ((size_t)p * length + first) * (size_t)c->w_bytes,
+        .w = (const char *)c->w->data + (panel * length + first) * (size_t)c->w_bytes,
         .w_stride_bytes = length * (size_t)c->w_bytes,
         .n = left < c->portion ? left : c->portion,
-        .out = c->out + (size_t)t * c->out_stride + (size_t)p * KERNEL_PANEL,
-        .out_stride = c->out_stride,
-        .accumulate = c->accumulate || i > 0,
+        .from = !is_first  ? c->sums->sums[t]
+                : from_out ? out
+                           : c->sums->nothing,
+        .from_stride = !is_first  ? TILE_PANELS * KERNEL_PANEL
+                       : from_out ? c->out_stride
+                                  : 0,
+        .to = is_last ? out : c->sums->sums[t],
+        .to_stride = is_last ? c->out_stride : TILE_PANELS * KERNEL_PANEL,
     };
-    if (c->w->compute == SLANT_COMPUTE_INT8) {
-        size_t at = token * n_groups + (size_t)(r->first_group + i);
-        one.x_scales = c->x->scales + at;
-        one.x_sums = c->x->sums + at;
-        one.x_groups = n_groups;
-        one.w_scales = c->w->scales + (p * r->n_groups + i) * KERNEL_PANEL;
+    if (c->scales) {
+        one.x_scales = c->scales->x_scales[i - s->begin] + t;
+        one.x_sums = c->scales->x_sums[i - s->begin] + t;
+        one.w_scales = c->w->scales + (s->panel * r->n_groups + i) * KERNEL_PANEL;
         one.w_scale_stride = (size_t)r->n_groups * KERNEL_PANEL;
     }
-    c->kernels[tokens - 1][panels - 1](&one);
+    c->kernels[tokens - 1][s->n_panels - 1](&one);
 }
 
-/* All inputs for the strip of tokens first … end - 1 and the panels at p. */
-static inline void run_strip(const tile_walk *c, int first, int end, int p, int panels)
+/* Tiles of the strip as equal as may be: a tile of few tokens has too few sums to hide how long an
+ * instruction takes. */
+static inline void run_portion(const tile_walk *c, const tile_strip *s, int i)
 {
-    for (int i = 0; i * c->portion < c->range.length; i++)
-        for (int t = first; t < end; t += TILE_TOKENS)
-            run_tile(c, i, t, end - t < TILE_TOKENS ? end - t : TILE_TOKENS, p, panels);
+    int n_tiles = (s->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+    for (int k = 0; k < n_tiles; k++) {
+        int t = s->n_tokens * k / n_tiles;
+        run_tile(c, s, i, t, s->n_tokens * (k + 1) / n_tiles - t);
+    }
+}
+
+static inline void run_strip(const tile_walk *c, tile_strip *s)
+{
+    if (c->scales)
+        read_scales(c, s);
+    for (s->panel = 0; s->panel < c->w->n_panels; s->panel += TILE_PANELS) {
+        int left = c->w->n_panels - s->panel;
+        s->n_panels = left < TILE_PANELS ? left : TILE_PANELS;
+        for (int i = s->begin; i < s->end; i++)
+            run_portion(c, s, i);
+    }
 }
 
 static inline void run_tiles(tile_walk *c, int n_tokens)
@@ -110,11 +169,18 @@ static inline void run_tiles(tile_walk *c, int n_tokens)
     c->range = panels_range(c->w);
     if (c->w->compute == SLANT_COMPUTE_INT8)
         c->portion = c->range.group;
-    for (int p = 0; p < c->w->n_panels; p += TILE_PANELS) {
-        int panels = c->w->n_panels - p < TILE_PANELS ? c->w->n_panels - p : TILE_PANELS;
-        for (int t = 0; t < n_tokens; t += STRIP_TOKENS)
-            run_strip(c, t, n_tokens - t < STRIP_TOKENS ? n_tokens : t + STRIP_TOKENS, p, panels);
-    }
+    memset(c->sums->nothing, 0, sizeof c->sums->nothing);
+    int n_portions = (c->range.length + c->portion - 1) / c->portion;
+    for (int i = 0; i < n_portions; i += STRIP_PORTIONS)
+        for (int t = 0; t < n_tokens; t += STRIP_TOKENS) {
+            tile_strip s = {
+                .first = t,
+                .n_tokens = n_tokens - t < STRIP_TOKENS ? n_tokens - t : STRIP_TOKENS,
+                .begin = i,
+                .end = n_portions - i < STRIP_PORTIONS ? n_portions : i + STRIP_PORTIONS,
+            };
+            run_strip(c, &s);
+        }
 }
 
 #define TILE_FUNCTION static inline __attribute__((always_inline)) void
@@ -148,28 +214,57 @@ typedef int32_t int_lanes __attribute__((vector_size(64)));
     FOR_PANELS_OF(1, DO)                                                                           \
     FOR_PANELS_OF(2, DO) FOR_PANELS_OF(3, DO) FOR_PANELS_OF(4, DO) FOR_PANELS_OF(5, DO)
 
-/* w<panel>: the next 64 bytes of each panel. */
-#define TILE_LOAD_PANEL(j)                                                                         \
+/* Where a loop over inputs stands: rows of tokens 0 and 3, and of panels 0 and 2, from which the
+ * others are one or two strides away. */
+#define TILE_START                                                                                 \
+    size_t x_stride = t->x_stride_bytes, w_stride = t->w_stride_bytes;                             \
+    const char *x = t->x, *x3 = x + 3 * x_stride, *w = t->w, *w2_row = w + 2 * w_stride
+/* k bytes on. The empty statement claims to change everything: gcc would else calculate the rows'
+ * addresses beforehand, and keep them in memory. */
+#define TILE_ADVANCE(x_bytes, w_bytes)                                                             \
+    do {                                                                                           \
+        x += x_bytes, x3 += x_bytes, w += w_bytes, w2_row += w_bytes;                              \
+        __asm__("" : "+r"(x), "+r"(x3), "+r"(w), "+r"(w2_row), "+r"(x_stride), "+r"(w_stride));    \
+    } while (0)
+
+/* w<panel>: 64 bytes of each panel, `at` bytes on. */
+#define TILE_LOAD_PANEL_AT(j, at)                                                                  \
     if (j < panels)                                                                                \
-        w##j = _mm512_load_si512(panel + (size_t)(j) * t->w_stride_bytes);
+        w##j = _mm512_load_si512(((j) < 2 ? w : w2_row) + (size_t)((j) % 2) * w_stride + (at));
+#define TILE_LOAD_PANEL(j) TILE_LOAD_PANEL_AT(j, 0)
 
-/* The dword of token i at x, in all lanes. */
-#define TILE_X(i) _mm512_set1_epi32(*(const int32_t *)(x + (size_t)(i) * t->x_stride_bytes))
+/* The dword of token i, `at` bytes on; in all lanes. */
+#define TILE_DWORD(i, at)                                                                          \
+    (*(const int32_t *)(((i) < 3 ? x : x3) + (size_t)((i) % 3) * x_stride + (at)))
+#define TILE_X(i) _mm512_set1_epi32(TILE_DWORD(i, 0))
 
-/* Sums in fp32 from out, where it accumulates, and back. */
-#define TILE_OUT(i, j) (t->out + (size_t)(i) * t->out_stride + (j) * LANES)
-#define TILE_FETCH(sum, i, j) sum = _mm512_loadu_ps(TILE_OUT(i, j));
-#define TILE_STORE(sum, i, j) _mm512_storeu_ps(TILE_OUT(i, j), sum);
+/* Sums in fp32 from where they were, and to where they go. */
+#define TILE_FETCH(sum, i, j) sum = _mm512_loadu_ps(t->from + (i) * t->from_stride + (j) * LANES);
+#define TILE_STORE(sum, i, j) _mm512_storeu_ps(t->to + (i) * t->to_stride + (j) * LANES, sum);
 
-/* out (+)= sum · weight scale · activation scale, for one INT8 group. */
-static inline void tile_scale(const tile *t, int_lanes sum, int i, int j)
-{
-    __m512 scale = _mm512_mul_ps(_mm512_loadu_ps(t->w_scales + (size_t)j * t->w_scale_stride),
-                                 _mm512_set1_ps(t->x_scales[(size_t)i * t->x_groups]));
-    __m512 before = t->accumulate ? _mm512_loadu_ps(TILE_OUT(i, j)) : _mm512_setzero_ps();
-    _mm512_storeu_ps(TILE_OUT(i, j),
-                     _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum), scale, before));
-}
-#define TILE_SCALE(sum, i, j) tile_scale(t, sum, i, j);
+/* to = from + sum · (weight scale · activation scale), for one INT8 group. A store might change
+ * what t points to for all that gcc knows, so all of it is read beforehand. */
+#define TILE_SCALE_SUM(sum, i, j)                                                                  \
+    _mm512_storeu_ps(to + (j) * LANES, _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum),           \
+                                                       _mm512_mul_ps(w_scale##j, x_scale),         \
+                                                       _mm512_loadu_ps(from + (j) * LANES)));
+#define TILE_SCALE_TOKEN(i)                                                                        \
+    if (i < tokens) {                                                                              \
+        __m512 x_scale = _mm512_set1_ps(x_scales[i]);                                              \
+        FOR_PANELS_OF(i, TILE_SCALE_SUM)                                                           \
+        from += from_stride, to += to_stride;                                                      \
+    }
+#define TILE_LOAD_SCALE(j)                                                                         \
+    if (j < panels)                                                                                \
+        w_scale##j = _mm512_loadu_ps(t->w_scales + (j) * t->w_scale_stride);
+#define TILE_SCALE_SUMS                                                                            \
+    do {                                                                                           \
+        const float *from = t->from, *x_scales = t->x_scales;                                      \
+        float *to = t->to;                                                                         \
+        size_t from_stride = t->from_stride, to_stride = t->to_stride;                             \
+        __m512 w_scale0, w_scale1, w_scale2, w_scale3;                                             \
+        FOR_PANELS(TILE_LOAD_SCALE)                                                                \
+        FOR_TOKENS(TILE_SCALE_TOKEN)                                                               \
+    } while (0)
 
 #endif
