@@ -65,6 +65,8 @@ set_target_properties(slant_program PROPERTIES OUTPUT_NAME slant
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 target_link_libraries(slant_program PRIVATE slant_cli)
 
-# Asked for by name: cmake --build DIR --target kernel_bench.
-add_executable(kernel_bench EXCLUDE_FROM_ALL bench/kernel_bench.c)
-target_link_libraries(kernel_bench PRIVATE slant_static)
+# Asked for by name: cmake --build DIR --target kernel_bench, train_bench.
+foreach(program kernel_bench train_bench)
+    add_executable(${program} EXCLUDE_FROM_ALL bench/${program}.c)
+    target_link_libraries(${program} PRIVATE slant_static)
+endforeach()
