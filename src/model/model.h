@@ -36,7 +36,8 @@ typedef struct model_adapter_info {
     int rank;                    /* the highest */
     int n_modules;               /* linear layers that it changes */
     const char *base_model_name; /* information only; may be NULL */
-    /* From slant.json; zero or NULL where it is absent or silent. */
+    /* From slant.json, the adapter's or a merged model's; zero or NULL where it is absent or
+     * silent. */
     int max_length;
     slant_truncation truncation;
     const char *title_field;

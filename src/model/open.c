@@ -4,6 +4,7 @@
 #include "model/digest.h"
 #include "model/hub.h"
 #include "model/plain.h"
+#include "model/slant_file.h"
 #include "quant/nf4.h"
 
 #include "base/thread.h"
@@ -162,14 +163,33 @@ static slant_status check_digest(opening *o, const char *what, const char *train
                        o->m->adapter.path, what, trained_on, found);
 }
 
+/* A model that an adapter was merged into carries what the adapter remembered. */
+static slant_status open_own_sidecar(opening *o)
+{
+    model *m = o->m;
+    const source *s = m->files->base;
+    slant_status status = SLANT_OK;
+    if (s->kind == SOURCE_HF || s->kind == SOURCE_BNB)
+        status = sidecar_read(&o->side, s->path, &m->memory, o->err);
+    const char *json =
+        s->kind == SOURCE_SLANT ? safetensors_metadata(s->st, SLANT_FILE_SIDECAR_KEY) : NULL;
+    if (json != NULL)
+        status = sidecar_from_json(&o->side, json, strlen(json), s->path, &m->memory, o->err);
+    m->adapter.max_length = o->side.max_length;
+    m->adapter.truncation = o->side.truncation;
+    m->adapter.title_field = o->side.title_field;
+    m->adapter.temperature = o->side.temperature;
+    return status;
+}
+
 static slant_status open_adapter(opening *o)
 {
     model *m = o->m;
+    if (o->options->adapter == NULL && o->options->checkpoint != NULL)
+        return status_fail(o->err, SLANT_ERR_ARGUMENT,
+                           "a checkpoint is chosen, but no adapter is given");
     if (o->options->adapter == NULL)
-        return o->options->checkpoint == NULL
-                   ? SLANT_OK
-                   : status_fail(o->err, SLANT_ERR_ARGUMENT,
-                                 "a checkpoint is chosen, but no adapter is given");
+        return open_own_sidecar(o);
     slant_status status = adapter_open(m, o->options->adapter, o->options->checkpoint, o->n_scores,
                                        &o->n_scores, &o->side, &o->notes, o->err);
     if (status == SLANT_OK)

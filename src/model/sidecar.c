@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "model/field.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { SIDECAR_MAX_BYTES = 16 << 20, MAX_LABELS = 1 << 16 };
@@ -103,4 +104,42 @@ slant_status sidecar_read(sidecar *out, const char *dir, arena *a, slant_error *
     buf_free(&json);
     mem_free(path);
     return status;
+}
+
+/* The object in dir/slant.json, an empty one where there is no file. */
+static slant_status read_object(const char *dir, json_t **out, slant_error *err)
+{
+    char *path = file_join(dir, "slant.json");
+    slant_status status = SLANT_OK;
+    *out = NULL;
+    if (path != NULL && file_exists(path))
+        status = field_parse_file(path, SIDECAR_MAX_BYTES, out, err);
+    else
+        *out = json_object();
+    if (status == SLANT_OK && (path == NULL || *out == NULL))
+        status = status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", dir);
+    mem_free(path);
+    return status;
+}
+
+slant_status sidecar_merged(const char *dir, const char *digest, buf *out, slant_error *err)
+{
+    json_t *root;
+    slant_status status = read_object(dir, &root, err);
+    if (status != SLANT_OK)
+        return status;
+    const char *own = json_string_value(json_object_get(root, "base_digest"));
+    if (own != NULL || digest != NULL)
+        json_object_set_new(root, "merged",
+                            json_pack("{s:s}", "base_digest", own != NULL ? own : digest));
+    json_object_del(root, "base_digest");
+    json_object_del(root, "tokenizer_digest");
+    json_object_del(root, "labels");
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    json_decref(root);
+    if (text != NULL)
+        buf_string(out, text);
+    bool failed = text == NULL || out->failed;
+    free(text); /* jansson's */
+    return failed ? status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", dir) : SLANT_OK;
 }

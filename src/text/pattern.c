@@ -35,6 +35,14 @@ pattern_kind pattern_recognise(const char *regex, size_t regex_bytes)
     return PATTERN_REGEX;
 }
 
+const char *pattern_text(pattern_kind kind)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].kind == kind)
+            return known[i].text;
+    return NULL;
+}
+
 slant_status pattern_open(pattern *p, pattern_kind kind, const char *text, size_t text_bytes,
                           const char *name, slant_error *err)
 {

@@ -20,6 +20,8 @@ typedef enum pattern_kind {
 
 /* The kind that a regular expression has: one of ours by its exact text, or PATTERN_REGEX. */
 pattern_kind pattern_recognise(const char *regex, size_t regex_bytes);
+/* And the text of one of ours; NULL where the kind has none of its own. */
+const char *pattern_text(pattern_kind kind);
 
 typedef struct pattern_regex pattern_regex;     /* a compiled regular expression, immutable */
 typedef struct pattern_scratch pattern_scratch; /* what one thread needs to match them */

@@ -6,6 +6,7 @@
 #ifndef SLANT_TEXT_TOKENIZER_H
 #define SLANT_TEXT_TOKENIZER_H
 
+#include "base/buf.h"
 #include "base/status.h"
 
 typedef struct tokenizer tokenizer;
@@ -41,6 +42,10 @@ slant_status tokenizer_open_blob(const uint8_t *blob, size_t blob_bytes, const c
                                  tokenizer **out, slant_error *err);
 /* The tables as one flat blob, owned by the tokenizer. */
 const uint8_t *tokenizer_blob(const tokenizer *t, size_t *blob_bytes);
+
+/* Appends a tokenizer.json that gives the same ids; name stands in messages. What it cannot say is
+ * SLANT_ERR_UNSUPPORTED. */
+slant_status tokenizer_to_json(const tokenizer *t, const char *name, buf *out, slant_error *err);
 
 void tokenizer_close(tokenizer *t);
 
