@@ -230,6 +230,8 @@ static slant_status make_room(dist *d, slant_error *err)
 /* parts [size][n] into sum [n]. */
 static void add_in_order(const float *parts, int size, int n, float *sum)
 {
+    if (n == 0) /* fewer values than ranks */
+        return;
     memcpy(sum, parts, (size_t)n * sizeof *sum);
     for (int r = 1; r < size; r++)
         for (int i = 0; i < n; i++)

@@ -51,6 +51,7 @@ slant_status optimizer_open(const parameters *p, const optimizer_settings *setti
     if (o == NULL)
         return status_fail(err, SLANT_ERR_MEMORY, "out of memory for the optimiser");
     o->settings = *settings;
+    o->is_paged = settings->paged_file != NULL;
     o->kernels = kernels;
     o->n_threads = n_threads;
     o->n_values = p->n_values;
@@ -71,7 +72,10 @@ void optimizer_close(optimizer *o)
 {
     if (o == NULL)
         return;
-    mem_free_pages(o->m, o->pages_bytes);
+    if (o->is_paged && o->m != NULL)
+        munmap(o->m, o->pages_bytes);
+    else
+        mem_free_pages(o->m, o->pages_bytes);
     mem_free(o->norms);
     mem_free(o);
 }

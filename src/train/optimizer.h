@@ -16,6 +16,7 @@ typedef struct optimizer {
     const gradient_table *kernels;
     int n_threads;
     size_t n_values;
+    bool is_paged;      /* the moments are a mapped file */
     float *m, *v;       /* [n_values], in the parameters' order */
     int64_t n_updates;  /* made so far */
     size_t pages_bytes; /* of m and v together */
