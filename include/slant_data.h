@@ -38,6 +38,7 @@ typedef struct slant_reader_options {
                                 folders left out; else a folder is an error */
     bool lossy; /* HTML: bytes that are not in the page's charset become U+FFFD instead of an error;
                    all other text is handed out as it is, and the session decides */
+    bool want_rows; /* records carry their row as JSON */
 } slant_reader_options;
 
 typedef struct slant_record {
@@ -54,6 +55,11 @@ typedef struct slant_record {
     const char *file;       /* the file's name as given; "-" for standard input */
     int64_t row; /* 1-based row of the file: line of a JSONL, item of a JSON, record of a CSV after
                     the names of its columns */
+    /* Where want_rows: the row as one line of JSON, without its end; it holds no LF. Of JSONL the
+     * line as it stands in the file; a JSON value without white space between its tokens; a table's
+     * row under its columns' names; else an object of id, title and text. */
+    const char *row_json; /* [row_bytes] */
+    size_t row_bytes;
     double file_fraction; /* how much of all input has been read, 0 … 1; negative where unknown */
 } slant_record;
 
@@ -79,6 +85,86 @@ slant_status slant_reader_open(const char *const *paths, size_t n_paths,
  */
 slant_status slant_reader_next(slant_reader *reader, slant_record *record, slant_error *err);
 void slant_reader_close(slant_reader *reader);
+
+/* Rows of files become rows of other files, as JSONL: a row of a JSONL byte for byte. What is
+ * written is there whole or not at all. */
+typedef struct slant_rows_watch {
+    /* Told now and then; share: of the input, 0 … 1, negative where unknown. NULL: not. */
+    void (*progress)(void *context, int64_t n_rows, double share);
+    bool (*should_stop)(void *context); /* true: SLANT_ERR_CANCELLED. NULL: never */
+    void *context;
+} slant_rows_watch;
+
+/* "FILE:ROW: why", or an id: the first of those that were left out. */
+typedef struct slant_left_out {
+    int64_t n;
+    const char *const *named; /* [n_named] */
+    size_t n_named;
+} slant_left_out;
+
+typedef struct slant_split_options {
+    slant_reader_options reader; /* label_field NULL: "label" */
+    const double *ratios;        /* [n_parts], in any unit; NULL: 64, 16 and 20 */
+    const char *const *names;    /* [n_parts], NAME.jsonl each; NULL: train, eval and test */
+    size_t n_parts;              /* where ratios or names are given */
+    double fraction;             /* of every part's rows that is written, 0 … 1; 0: all */
+    uint64_t seed;
+    bool ignore_labels; /* rows need none, and parts may differ in them */
+    bool skip_bad_rows; /* leave out rows that cannot be used instead of refusing all */
+    slant_rows_watch watch;
+} slant_split_options;
+
+typedef struct slant_split_part {
+    const char *name, *path;
+    int64_t n_rows;            /* written */
+    const int64_t *label_rows; /* [n_labels] of them */
+} slant_split_part;
+
+typedef struct slant_split {
+    size_t n_parts, n_labels;
+    const slant_split_part *parts; /* [n_parts] */
+    const char *const *labels;     /* [n_labels], as JSON; numbers by value, then names; one of them
+                                      is "" where labels are ignored */
+    int64_t n_rows;                /* that could be used */
+    slant_left_out bad;
+} slant_split;
+
+/* Divides rows at random into parts. The sizes of the parts come first (28,100 rows by 64, 16 and
+ * 20 are 17,984, 4,496 and 5,620), then each label's rows are shared out by largest remainder, so
+ * that no part has a row of a label more or less than its share. The same rows, ratios and seed
+ * give the same parts, in each of which rows keep their order; a fraction's parts are parts of the
+ * whole's.
+ *   paths [n_paths]; "-": standard input
+ *   dir   the folder to write into, made where it is not there
+ * On success *out is owned by the caller; else *out is NULL. */
+slant_status slant_data_split(const char *const *paths, size_t n_paths, const char *dir,
+                              const slant_split_options *options, slant_split **out,
+                              slant_error *err);
+void slant_split_close(slant_split *split);
+
+typedef struct slant_select_options {
+    slant_reader_options reader;
+    bool skip_missing;     /* leave out ids that no row has instead of refusing */
+    bool first_of_doubles; /* take an id that the list or the rows hold twice where it first stands
+                              instead of refusing */
+    slant_rows_watch watch;
+} slant_select_options;
+
+typedef struct slant_selection {
+    int64_t n_ids;                        /* in the list, doubles counted once */
+    int64_t n_rows;                       /* looked at */
+    int64_t n_written;                    /* of them */
+    slant_left_out missing, doubles, bad; /* bad: rows that could not be read */
+} slant_selection;
+
+/* Writes the rows whose ids are in a list, in the list's order. The list is a table (tabs, or
+ * commas in a .csv) whose first row names its columns: the one named by id_field, else id, ID or
+ * _id, is read. paths [n_paths]; "-": standard input On success *out is owned by the caller; else
+ * *out is NULL. */
+slant_status slant_data_select(const char *const *paths, size_t n_paths, const char *ids_path,
+                               const char *out_path, const slant_select_options *options,
+                               slant_selection **out, slant_error *err);
+void slant_selection_close(slant_selection *selection);
 
 #ifdef __cplusplus
 }

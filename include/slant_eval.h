@@ -42,11 +42,8 @@ typedef struct slant_label_figures {
 
 typedef struct slant_file_figures {
     const char *path;
-    int64_t n_articles; /* measured */
-    int64_t n_failed;   /* rows left out */
-    /* "FILE:ROW: why" of the first rows that were left out. */
-    const char *const *failures; /* [n_failures] */
-    size_t n_failures;
+    int64_t n_articles;  /* measured */
+    slant_left_out bad;  /* rows that could not be used */
     int64_t n_truncated; /* articles that the model did not read whole */
     int64_t tokens, tokens_read;
 

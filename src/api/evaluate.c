@@ -274,20 +274,6 @@ static slant_status keep_labels(evaluator *e, counting *c, slant_error *err)
     return SLANT_OK;
 }
 
-static slant_status keep_failures(evaluator *e, counting *c, slant_error *err)
-{
-    const char **failures = arena_alloc(&e->result->memory, c->bad.n_named, sizeof *failures);
-    if (failures == NULL)
-        return out_of_memory(err);
-    for (size_t i = 0; i < c->bad.n_named; i++)
-        if ((failures[i] = arena_strdup(&e->result->memory, c->bad.named[i])) == NULL)
-            return out_of_memory(err);
-    c->shown->failures = failures;
-    c->shown->n_failures = c->bad.n_named;
-    c->shown->n_failed = c->bad.n;
-    return SLANT_OK;
-}
-
 static slant_status keep_figures(evaluator *e, counting *c, slant_error *err)
 {
     slant_file_figures *f = c->shown;
@@ -299,7 +285,7 @@ static slant_status keep_figures(evaluator *e, counting *c, slant_error *err)
     f->weighted = average_of(&m.weighted);
     f->confusion = c->confusion;
     slant_status status = keep_labels(e, c, err);
-    return status == SLANT_OK ? keep_failures(e, c, err) : status;
+    return status == SLANT_OK ? bad_rows_show(&c->bad, &e->result->memory, &f->bad, err) : status;
 }
 
 static slant_status evaluate_path(evaluator *e, slant_file_figures *figures, slant_error *err)

@@ -144,12 +144,12 @@ static int64_t tell_failures(const evaluate_run *run)
     int64_t n_failed = 0;
     for (size_t i = 0; i < run->evaluation->n_files; i++) {
         const slant_file_figures *f = &run->evaluation->files[i];
-        for (size_t k = 0; k < f->n_failures && k < FAILURES_TOLD; k++)
-            cli_say("%s", f->failures[k]);
-        if (f->n_failed > 0)
-            cli_say("%s: %" PRId64 " rows left out of %" PRId64, f->path, f->n_failed,
-                    f->n_articles + f->n_failed);
-        n_failed += f->n_failed;
+        for (size_t k = 0; k < f->bad.n_named && k < FAILURES_TOLD; k++)
+            cli_say("%s", f->bad.named[k]);
+        if (f->bad.n > 0)
+            cli_say("%s: %" PRId64 " rows left out of %" PRId64, f->path, f->bad.n,
+                    f->n_articles + f->bad.n);
+        n_failed += f->bad.n;
     }
     return n_failed;
 }

@@ -75,9 +75,9 @@ static void confusion(buf *out, const slant_file_figures *f, int n_labels)
 static void failures(buf *out, const slant_file_figures *f)
 {
     buf_string(out, ",\n  \"failures\": [");
-    for (size_t i = 0; i < f->n_failures; i++) {
+    for (size_t i = 0; i < f->bad.n_named; i++) {
         buf_string(out, i > 0 ? ", " : "");
-        string(out, f->failures[i]);
+        string(out, f->bad.named[i]);
     }
     buf_char(out, ']');
 }
@@ -87,7 +87,7 @@ static void file(buf *out, const slant_file_figures *f, int n_labels)
     buf_string(out, "{\"file\": ");
     string(out, f->path);
     count(out, "articles", f->n_articles);
-    count(out, "failed", f->n_failed);
+    count(out, "failed", f->bad.n);
     count(out, "truncated", f->n_truncated);
     count(out, "tokens", f->tokens);
     count(out, "tokens_read", f->tokens_read);

@@ -113,7 +113,7 @@ static void figure_row(const layout *l, const char *name, figure_of value, int l
     }
 
 FIGURE(articles, int64_t, f->n_articles)
-FIGURE(left_out, int64_t, f->n_failed)
+FIGURE(left_out, int64_t, f->bad.n)
 FIGURE(cut, int64_t, f->n_truncated)
 FIGURE(accuracy, double, f->accuracy)
 FIGURE(log_loss, double, f->log_loss)
@@ -135,7 +135,7 @@ static void summary(const layout *l)
 {
     bool some_left_out = false;
     for (size_t i = 0; i < l->e->n_files; i++)
-        some_left_out |= l->e->files[i].n_failed > 0;
+        some_left_out |= l->e->files[i].bad.n > 0;
     count_row(l, "articles", articles, 0);
     if (some_left_out)
         count_row(l, "  rows left out", left_out, 0);

@@ -15,6 +15,7 @@ static const command commands[] = {
     {"inspect", "what a model and an adapter hold, and how they would run here", cmd_inspect},
     {"train", "fine-tune an adapter and a head by QLoRA, resumable to the bit", cmd_train},
     {"evaluate", "F1 and what belongs beside it, on labelled articles", cmd_evaluate},
+    {"data", "split labelled files, or select rows by a list of ids", cmd_data},
     {"merge", "write a base and its adapter as one model, bf16 or NF4", cmd_merge},
     {"bench", "how fast this machine is, and how much of it slant uses", cmd_bench},
 };

@@ -8,6 +8,7 @@
 #include "data/fields.h"
 #include "data/inputs.h"
 #include "data/json_items.h"
+#include "data/row_json.h"
 #include "data/sniff.h"
 #include "text/html.h"
 
@@ -24,6 +25,7 @@ struct slant_reader {
     fields fields;
     json_items items;
     csv table;
+    row_json rows; /* where they are wanted */
     slant_error row_error;
 
     /* of the current input */
@@ -83,6 +85,7 @@ void slant_reader_close(slant_reader *r)
     feed_free(&r->feed);
     fields_free(&r->fields);
     csv_free(&r->table);
+    row_json_free(&r->rows);
     inputs_close(&r->inputs);
     arena_free(&r->strings);
     mem_free(r);
@@ -253,6 +256,8 @@ static slant_status next_line(slant_reader *r, slant_record *record, bool *end, 
     if (*end)
         return SLANT_OK;
     record->row = r->row;
+    record->row_json = line;
+    record->row_bytes = size_bytes - (line[size_bytes - 1] == '\n');
     return fields_from_json(&r->fields, line, size_bytes, record, err);
 }
 
@@ -264,7 +269,12 @@ static slant_status next_item(slant_reader *r, slant_record *record, bool *end, 
     if (status != SLANT_OK)
         return status;
     *end = item.end;
-    return *end ? SLANT_OK : fields_from_json(&r->fields, item.bytes, item.size_bytes, record, err);
+    if (*end)
+        return SLANT_OK;
+    status = fields_from_json(&r->fields, item.bytes, item.size_bytes, record, err);
+    if (status == SLANT_OK && r->options.want_rows)
+        status = row_json_of_value(&r->rows, item.bytes, item.size_bytes, record, err);
+    return status;
 }
 
 static slant_status next_filled_row(slant_reader *r, csv_record *row, slant_error *err)
@@ -286,6 +296,8 @@ static slant_status read_header(slant_reader *r, slant_error *err)
                              "expected a first row with the names of the columns, found no row");
     if (status == SLANT_OK)
         status = fields_bind(&r->fields, &r->table, &header, err);
+    if (status == SLANT_OK && r->options.want_rows)
+        status = row_json_name_columns(&r->rows, &r->table, &header, err);
     r->in_header = status != SLANT_OK;
     return status;
 }
@@ -303,14 +315,31 @@ static slant_status next_row(slant_reader *r, slant_record *record, bool *end, s
     if (status != SLANT_OK)
         return status;
     *end = row.end;
-    return *end ? SLANT_OK : fields_from_row(&r->fields, &r->table, &row, record, err);
+    if (*end)
+        return SLANT_OK;
+    status = fields_from_row(&r->fields, &r->table, &row, record, err);
+    if (status == SLANT_OK && r->options.want_rows)
+        status = row_json_of_columns(&r->rows, &r->fields, &r->table, &row, record, err);
+    return status;
+}
+
+/* A file that is one article. */
+static slant_status next_article(slant_reader *r, slant_record *record, bool *end, slant_error *err)
+{
+    slant_status status = r->kind == SLANT_INPUT_HTML ? next_html(r, record, end, err)
+                                                      : next_text(r, record, end, err);
+    if (status == SLANT_OK && !*end && r->options.want_rows) {
+        record->row = r->row;
+        status = fields_default_id(&r->fields, record, err);
+        if (status == SLANT_OK)
+            status = row_json_of_article(&r->rows, record, err);
+    }
+    return status;
 }
 
 static slant_status next_record(slant_reader *r, slant_record *record, bool *end, slant_error *err)
 {
     switch (r->kind) {
-    case SLANT_INPUT_HTML:
-        return next_html(r, record, end, err);
     case SLANT_INPUT_JSON:
         return next_item(r, record, end, err);
     case SLANT_INPUT_JSONL:
@@ -319,7 +348,7 @@ static slant_status next_record(slant_reader *r, slant_record *record, bool *end
     case SLANT_INPUT_TSV:
         return next_row(r, record, end, err);
     default:
-        return next_text(r, record, end, err);
+        return next_article(r, record, end, err);
     }
 }
 
@@ -329,8 +358,8 @@ static slant_status fail_record(slant_reader *r, slant_record *record, slant_sta
     if (r->row == 0)
         r->row = 1;
     record->row = r->row;
-    record->text = record->title = record->label_json = NULL;
-    record->text_bytes = record->title_bytes = 0;
+    record->text = record->title = record->label_json = record->row_json = NULL;
+    record->text_bytes = record->title_bytes = record->row_bytes = 0;
     record->status = status;
     if (whole_file)
         status_context(&r->row_error, status, "%s", record->file);
