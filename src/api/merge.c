@@ -119,7 +119,15 @@ static slant_status answer_files(answering *w)
             status = add_record(w, &record);
     }
     slant_reader_close(reader);
-    return status == SLANT_OK && w->n_texts > 0 ? answer_batch(w) : status;
+    if (status == SLANT_OK && w->n_texts > 0)
+        status = answer_batch(w);
+    bool any = false;
+    for (size_t i = 0; i < w->out->n; i++)
+        any = any || w->out->good[i];
+    if (status == SLANT_OK && !any)
+        status = status_fail(w->err, SLANT_ERR_FORMAT, "%s: no article that can be answered",
+                             o->articles[0]);
+    return status;
 }
 
 static slant_status answer_fixed(answering *w)

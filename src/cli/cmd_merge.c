@@ -182,6 +182,12 @@ static slant_status merge(const merge_args *args, slant_error *err)
     if (status != SLANT_OK || args->quiet)
         return status;
     cli_say("%s written and compared in %.1f s", args->output, progress_now() - started);
+    if (report.n_same_label < report.n_articles)
+        cli_say("%" PRId64 " of %" PRId64 " articles get another label now%s",
+                report.n_articles - report.n_same_label, report.n_articles,
+                options.dtype == SLANT_DTYPE_NF4
+                    ? ": what an adapter adds is small beside NF4's steps; --dtype bf16 keeps it"
+                    : "");
     return print_report(args, &report, err);
 }
 
