@@ -4,9 +4,10 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 TORTURE_SECONDS ?= 600
+FRACTION ?= 0.1
 BENCH_PYTHON = .venv/bin/python
 
-.PHONY: all release deps demo test check fuzz torture bench install format tidy clean help
+.PHONY: all release deps demo test check fuzz torture reproduce-card bench install format tidy clean help
 
 all: release
 
@@ -52,6 +53,12 @@ fuzz:
 torture: deps release
 	tools/torture.sh build/release/slant $(TORTURE_SECONDS)
 
+# The model card's run at a FRACTION of its size, on the articles of DATA; goes on where it stopped.
+reproduce-card:
+	@test -n "$(DATA)" || { echo 'make reproduce-card DATA=FILE [FRACTION=0.1]' >&2; exit 2; }
+	$(MAKE) --no-print-directory deps release
+	tools/reproduce_card.py build/release/slant $(DATA) $(FRACTION)
+
 # slant beside its peers on the same work in one run; the peers live in a virtual environment.
 bench:
 	tools/deps.sh bench
@@ -81,6 +88,7 @@ help:
 	@echo 'make test     install, build, run every test'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)) each'
 	@echo 'make torture  kill and resume training for TORTURE_SECONDS ($(TORTURE_SECONDS))'
+	@echo 'make reproduce-card DATA=FILE  the model card at FRACTION ($(FRACTION)) of its size'
 	@echo 'make bench    slant beside its peers'
 	@echo 'make install  into PREFIX ($(PREFIX))'
 	@echo 'make format   clang-format over all C files'
