@@ -6,8 +6,9 @@
 #include "kernels/avx512.h"
 #include "quant/quant.h"
 
-#define BLOCK 64        /* inputs per NF4 absmax */
-#define BLOCK_CODES 512 /* bytes of one block of a panel */
+#define BLOCK 64                      /* inputs per NF4 absmax */
+#define BLOCK_CODES 512               /* bytes of one block of a panel */
+#define CODES_AHEAD (4 * BLOCK_CODES) /* of codes that are asked for before they are needed */
 
 /* Reads the absmax of a panel's 16 outputs block by block. */
 typedef struct absmax_reader {
@@ -65,97 +66,149 @@ static inline __m512i nf4_code_words(const float *code_map, float *code_max)
 }
 
 /* A block of a panel as 16-bit integers. A word of codes holds the nibbles of inputs b, b + 4, b +
- * 1, b + 5 (b 0 or 2, by the word's place in its dword), from the bottom; so register part of run j
- * holds inputs 8 · j + b + 4 · (part & 1) + (part >> 1). */
+ * 1, b + 5 (b 0 or 2, by the word's place in its dword), from the bottom; so part p of run j holds
+ * inputs 8 · j + b + 4 · (p & 1) + (p >> 1). */
 typedef struct nf4_words {
-    __m512i v[4][8]; /* [part][run] */
+    __m512i v[8][4]; /* [run][part] */
 } nf4_words;
 
+/* The empty statement keeps gcc from rearranging sums of sums, of which it would then make more. */
 static inline void add_subtract(__m512i *a, __m512i *b)
 {
     __m512i sum = _mm512_add_epi16(*a, *b);
     *b = _mm512_sub_epi16(*a, *b);
     *a = sum;
+    __asm__("" : "+v"(*a), "+v"(*b));
 }
 
-/* The stage between b and b + 2, the two words of a dword. */
-static inline __m512i add_subtract_words(__m512i w)
+/* The upper word of each dword of a against the lower one of b. */
+static inline void exchange_words(__m512i *a, __m512i *b)
 {
-    __m512i partner = _mm512_rol_epi32(w, 16);
-    return _mm512_mask_sub_epi16(_mm512_add_epi16(w, partner), 0xAAAAAAAAu, partner, w);
+    const __m512i other =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    __m512i upper = _mm512_mask_shuffle_epi8(*a, 0xCCCCCCCCCCCCCCCCu, *b, other);
+    *b = _mm512_mask_shuffle_epi8(*b, 0x3333333333333333u, *a, other);
+    *a = upper;
 }
 
 /* Looks a run's nibbles up where a shift brings them to the bottom (the table answers to the low
- * five bits, its halves are equal), and takes the three stages of the rotation that lie inside a
- * run. */
-static inline void nf4_load_run(nf4_words *words, int run, const uint8_t *codes, __m512i table)
+ * five bits, its halves are equal), and takes two stages of the rotation: inputs 1 and 4 apart. */
+static inline void nf4_load_run(const uint8_t *codes, __m512i table, __m512i *w0, __m512i *w1,
+                                __m512i *w2, __m512i *w3)
 {
     __m512i c = _mm512_loadu_si512(codes);
-    __m512i w0 = _mm512_permutexvar_epi16(c, table);
-    __m512i w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
-    __m512i w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
-    __m512i w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
-    add_subtract(&w0, &w1);
-    add_subtract(&w2, &w3);
-    add_subtract(&w0, &w2);
-    add_subtract(&w1, &w3);
-    words->v[0][run] = add_subtract_words(w0);
-    words->v[1][run] = add_subtract_words(w1);
-    words->v[2][run] = add_subtract_words(w2);
-    words->v[3][run] = add_subtract_words(w3);
+    _mm_prefetch((const char *)codes + CODES_AHEAD, _MM_HINT_T0);
+    *w0 = _mm512_permutexvar_epi16(c, table);
+    *w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), table);
+    *w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), table);
+    *w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), table);
+    add_subtract(w0, w1);
+    add_subtract(w2, w3);
+    add_subtract(w0, w2);
+    add_subtract(w1, w3);
 }
 
-static inline __m512i larger_of(__m512i largest, __m512i a, __m512i b)
+/* One part of two runs: inputs 8 apart, then 2 apart. The latter are the words of a dword, so half
+ * of them change places first, and stay there until nf4_store_runs. */
+static inline void nf4_rotate_two(__m512i *first, __m512i *second)
 {
-    __m512i larger = _mm512_max_epi16(_mm512_abs_epi16(a), _mm512_abs_epi16(b));
+    add_subtract(first, second);
+    exchange_words(first, second);
+    add_subtract(first, second);
+}
+
+/* Inputs 32 apart, and the largest |sum|: the larger of |a + b| and |a − b| is |a| + |b|. */
+static inline __m512i nf4_join(__m512i *first, __m512i *second, __m512i v, __m512i largest)
+{
+    __m512i a = *first;
+    __m512i larger = _mm512_add_epi16(_mm512_abs_epi16(a), _mm512_abs_epi16(v));
+    add_subtract(&a, &v);
+    *first = a;
+    *second = v;
     return _mm512_max_epi16(largest, larger);
 }
 
-/* The three stages across runs for one part, and the largest |sum|. Eight names, since gcc keeps
- * arrays in memory. */
-static inline __m512i nf4_rotate_part(__m512i v[8], __m512i largest)
+/* Four runs, with all stages between them. gcc keeps arrays in memory, so registers have names,
+ * v<run><part>. */
+#define NF4_LOAD(r) nf4_load_run(codes + 64 * (r), table, &v##r##0, &v##r##1, &v##r##2, &v##r##3)
+#define NF4_STAGES(p)                                                                              \
+    nf4_rotate_two(&v0##p, &v1##p);                                                                \
+    nf4_rotate_two(&v2##p, &v3##p);                                                                \
+    add_subtract(&v0##p, &v2##p);                                                                  \
+    add_subtract(&v1##p, &v3##p)
+#define NF4_HALF                                                                                   \
+    __m512i v00, v01, v02, v03, v10, v11, v12, v13, v20, v21, v22, v23, v30, v31, v32, v33;        \
+    NF4_LOAD(0);                                                                                   \
+    NF4_LOAD(1);                                                                                   \
+    NF4_LOAD(2);                                                                                   \
+    NF4_LOAD(3);                                                                                   \
+    NF4_STAGES(0);                                                                                 \
+    NF4_STAGES(1);                                                                                 \
+    NF4_STAGES(2);                                                                                 \
+    NF4_STAGES(3)
+#define NF4_STORE(r)                                                                               \
+    words->v[r][0] = v##r##0, words->v[r][1] = v##r##1, words->v[r][2] = v##r##2,                  \
+    words->v[r][3] = v##r##3
+#define NF4_JOIN(r)                                                                                \
+    largest0 = nf4_join(&words->v[r][0], &words->v[4 + r][0], v##r##0, largest0);                  \
+    largest1 = nf4_join(&words->v[r][1], &words->v[4 + r][1], v##r##1, largest1);                  \
+    largest0 = nf4_join(&words->v[r][2], &words->v[4 + r][2], v##r##2, largest0);                  \
+    largest1 = nf4_join(&words->v[r][3], &words->v[4 + r][3], v##r##3, largest1)
+
+static inline void nf4_first_half(const uint8_t *codes, __m512i table, nf4_words *words)
 {
-    __m512i v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3], v4 = v[4], v5 = v[5], v6 = v[6], v7 = v[7];
-    add_subtract(&v0, &v1);
-    add_subtract(&v2, &v3);
-    add_subtract(&v4, &v5);
-    add_subtract(&v6, &v7);
-    add_subtract(&v0, &v2);
-    add_subtract(&v1, &v3);
-    add_subtract(&v4, &v6);
-    add_subtract(&v5, &v7);
-    add_subtract(&v0, &v4);
-    add_subtract(&v1, &v5);
-    add_subtract(&v2, &v6);
-    add_subtract(&v3, &v7);
-    v[0] = v0, v[1] = v1, v[2] = v2, v[3] = v3, v[4] = v4, v[5] = v5, v[6] = v6, v[7] = v7;
-    largest = larger_of(larger_of(largest, v0, v1), v2, v3);
-    return larger_of(larger_of(largest, v4, v5), v6, v7);
+    NF4_HALF;
+    NF4_STORE(0);
+    NF4_STORE(1);
+    NF4_STORE(2);
+    NF4_STORE(3);
 }
 
-/* The stages across runs; gives each output's largest |sum|. */
-static inline __m512 nf4_rotate_runs(nf4_words *words)
+static inline __m512i nf4_second_half(const uint8_t *codes, __m512i table, nf4_words *words)
 {
-    __m512i largest = _mm512_setzero_si512();
-    for (int part = 0; part < 4; part++)
-        largest = nf4_rotate_part(words->v[part], largest);
+    __m512i largest0 = _mm512_setzero_si512(), largest1 = largest0;
+    NF4_HALF;
+    NF4_JOIN(0);
+    NF4_JOIN(1);
+    NF4_JOIN(2);
+    NF4_JOIN(3);
+    return _mm512_max_epi16(largest0, largest1);
+}
+
+/* A block, rotated; gives each output's largest |sum|. */
+static inline __m512 nf4_rotated_block(const uint8_t *codes, __m512i table, nf4_words *words)
+{
+    nf4_first_half(codes, table, words);
+    __m512i largest = nf4_second_half(codes + BLOCK_CODES / 2, table, words);
     largest = _mm512_max_epi16(largest, _mm512_rol_epi32(largest, 16));
     return _mm512_cvtepi32_ps(_mm512_and_si512(largest, _mm512_set1_epi32(0xFFFF)));
 }
 
-/* Words to bytes by their output's ratio, in the panel's order. */
+/* The low bytes of two registers' words, scaled: a's below b's. */
+static inline __m512i nf4_scale_words(__m512i a, __m512i b, __m512i ratio)
+{
+    const __m512i lower =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14));
+    return _mm512_mask_shuffle_epi8(_mm512_mulhrs_epi16(a, ratio), 0xAAAAAAAAAAAAAAAAu,
+                                    _mm512_mulhrs_epi16(b, ratio), lower);
+}
+
+/* Parts part and part + 2 of two runs to bytes by their output's ratio, in the panel's order. */
+static inline void nf4_store_runs(const nf4_words *words, int run, int part, __m512i ratio,
+                                  __m512i flip, int8_t *out)
+{
+    __m512i first = nf4_scale_words(words->v[run][part], words->v[run][part + 2], ratio);
+    __m512i second = nf4_scale_words(words->v[run + 1][part], words->v[run + 1][part + 2], ratio);
+    exchange_words(&first, &second);
+    _mm512_store_si512(out, _mm512_xor_si512(first, flip));
+    _mm512_store_si512(out + 128, _mm512_xor_si512(second, flip));
+}
+
 static inline void nf4_store_block(const nf4_words *words, __m512i ratio, __m512i flip, int8_t *out)
 {
-    const __mmask64 odd_bytes = 0xAAAAAAAAAAAAAAAAu;
-    for (int run = 0; run < 8; run++, out += 128) {
-        __m512i w0 = _mm512_mulhrs_epi16(words->v[0][run], ratio);
-        __m512i w1 = _mm512_mulhrs_epi16(words->v[1][run], ratio);
-        __m512i w2 = _mm512_mulhrs_epi16(words->v[2][run], ratio);
-        __m512i w3 = _mm512_mulhrs_epi16(words->v[3][run], ratio);
-        __m512i low = _mm512_mask_blend_epi8(odd_bytes, w0, _mm512_slli_epi16(w2, 8));
-        __m512i high = _mm512_mask_blend_epi8(odd_bytes, w1, _mm512_slli_epi16(w3, 8));
-        _mm512_store_si512(out, _mm512_xor_si512(low, flip));
-        _mm512_store_si512(out + 64, _mm512_xor_si512(high, flip));
+    for (int run = 0; run < 8; run += 2, out += 256) {
+        nf4_store_runs(words, run, 0, ratio, flip, out);
+        nf4_store_runs(words, run, 1, ratio, flip, out + 64);
     }
 }
 
@@ -168,9 +221,8 @@ static inline void nf4_group_int8(absmax_reader *reader, const uint8_t *codes, i
     __m512 absmax[KERNEL_GROUP_MAX / BLOCK], largest = _mm512_setzero_ps();
     const __m512 least = _mm512_set1_ps(NF4_CODE_ONE);
     for (int b = 0; b < n_blocks; b++) {
-        for (int run = 0; run < 8; run++)
-            nf4_load_run(&words[b], run, codes + b * BLOCK_CODES + run * 64, table);
-        __m512 sum = _mm512_max_ps(nf4_rotate_runs(&words[b]), least);
+        __m512 sum = nf4_rotated_block(codes + b * BLOCK_CODES, table, &words[b]);
+        sum = _mm512_max_ps(sum, least);
         absmax[b] = absmax_of(reader, first_block + b);
         largest = _mm512_max_ps(largest, _mm512_mul_ps(sum, _mm512_abs_ps(absmax[b])));
     }
