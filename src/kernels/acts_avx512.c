@@ -54,17 +54,26 @@ static inline __m512 load_row(const float *row, int at, int n_in)
 /* What makes value `at` … `at + 15` of a row out of its sources x and y. */
 typedef __m512 (*row_values)(const float *x, const float *y, __m512 scale, int at, int n_in);
 
+/* Inputs from … end of a row, x and y starting at the first of them. */
+static inline __attribute__((always_inline)) void store_inputs(row_values values, const float *x,
+                                                               const float *y, __m512 scale,
+                                                               acts *out, int row, int from,
+                                                               int end)
+{
+    __m512 v[GROUP_REGISTERS];
+    int group = kernel_group(out->n_in);
+    for (int first = from; first < end; first += group) {
+        int n = (end - first < group ? end - first : group) / LANES;
+        for (int i = 0; i < n; i++)
+            v[i] = values(x, y, scale, first - from + i * LANES, out->n_in - from);
+        store_group(v, first, n, out, row);
+    }
+}
+
 static inline __attribute__((always_inline)) void
 store_row(row_values values, const float *x, const float *y, __m512 scale, acts *out, int row)
 {
-    __m512 v[GROUP_REGISTERS];
-    int group = kernel_group(out->n_in), padded = kernel_padded(out->n_in);
-    for (int first = 0; first < padded; first += group) {
-        int n = (padded - first < group ? padded - first : group) / LANES;
-        for (int i = 0; i < n; i++)
-            v[i] = values(x, y, scale, first + i * LANES, out->n_in);
-        store_group(v, first, n, out, row);
-    }
+    store_inputs(values, x, y, scale, out, row, 0, kernel_padded(out->n_in));
 }
 
 static inline __m512 plain_values(const float *x, const float *y, __m512 scale, int at, int n_in)
@@ -123,11 +132,11 @@ void quantise_avx512(const float *x, size_t x_stride, int n_tokens, acts *out, i
 }
 
 void swiglu_avx512(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
-                   int out_row0)
+                   int out_row0, int first, int end)
 {
     for (int t = 0; t < n_tokens; t++)
-        store_row(swiglu_values, gate + (size_t)t * stride, up + (size_t)t * stride,
-                  _mm512_setzero_ps(), out, out_row0 + t);
+        store_inputs(swiglu_values, gate + (size_t)t * stride, up + (size_t)t * stride,
+                     _mm512_setzero_ps(), out, out_row0 + t, first, end);
 }
 
 static void rotate_head(float *low, int half, const float *cos, const float *sin)

@@ -49,17 +49,24 @@ typedef struct row_source {
     float scale;
 } row_source;
 
+/* Inputs from … end of a row, the source starting at the first of them. */
+static void store_inputs(float (*value)(const row_source *, int), const row_source *source,
+                         acts *out, int row, int from, int end)
+{
+    float values[KERNEL_GROUP_MAX];
+    int group = kernel_group(out->n_in);
+    for (int first = from; first < end; first += group) {
+        int n = end - first < group ? end - first : group;
+        for (int i = 0; i < n; i++)
+            values[i] = first + i < out->n_in ? value(source, first - from + i) : 0.0f;
+        store_group(values, first, n, out, row);
+    }
+}
+
 static void store_row(float (*value)(const row_source *, int), const row_source *source, acts *out,
                       int row)
 {
-    float values[KERNEL_GROUP_MAX];
-    int group = kernel_group(out->n_in), padded = kernel_padded(out->n_in);
-    for (int first = 0; first < padded; first += group) {
-        int n = padded - first < group ? padded - first : group;
-        for (int i = 0; i < n; i++)
-            values[i] = first + i < out->n_in ? value(source, first + i) : 0.0f;
-        store_group(values, first, n, out, row);
-    }
+    store_inputs(value, source, out, row, 0, kernel_padded(out->n_in));
 }
 
 static float plain_value(const row_source *source, int i)
@@ -100,11 +107,11 @@ void quantise_scalar(const float *x, size_t x_stride, int n_tokens, acts *out, i
 }
 
 void swiglu_scalar(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
-                   int out_row0)
+                   int out_row0, int first, int end)
 {
     for (int t = 0; t < n_tokens; t++) {
         row_source row = {.x = gate + (size_t)t * stride, .y = up + (size_t)t * stride};
-        store_row(swiglu_value, &row, out, out_row0 + t);
+        store_inputs(swiglu_value, &row, out, out_row0 + t, first, end);
     }
 }
 

@@ -106,9 +106,11 @@ typedef struct kernel_table {
                     acts *out, int out_row0);
     /* Plain conversion of rows into acts. */
     void (*quantise)(const float *x, size_t x_stride, int n_tokens, acts *out, int out_row0);
-    /* SwiGLU: silu(gate)·up, rounded into acts. gate, up [n_tokens][stride]. */
+    /* SwiGLU: silu(gate)·up, rounded into acts. gate, up [n_tokens][stride] hold inputs first …
+     * end of the rows, in whole int8 groups where out is INT8 and else in multiples of
+     * KERNEL_K_ALIGN, as far as out->n_in goes. */
     void (*swiglu)(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
-                   int out_row0);
+                   int out_row0, int first, int end);
     /* Half rotation in place: x [n_tokens][x_stride], n_heads heads of head_dim; cos, sin
      * [n_tokens][head_dim / 2] rows of each token's position. */
     void (*rope)(float *x, size_t x_stride, int n_tokens, int n_heads, int head_dim,

@@ -9,7 +9,7 @@
                        int n_tokens, acts *out, int out_row0);                                     \
     void quantise_##isa(const float *x, size_t x_stride, int n_tokens, acts *out, int out_row0);   \
     void swiglu_##isa(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,  \
-                      int out_row0);                                                               \
+                      int out_row0, int first, int end);                                           \
     void rope_##isa(float *x, size_t x_stride, int n_tokens, int n_heads, int head_dim,            \
                     const float *cos, const float *sin);                                           \
     void add_##isa(float *y, const float *x, size_t n);

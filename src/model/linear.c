@@ -80,68 +80,81 @@ void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *ad
     }
 }
 
-static void start_from_bias(const linear_job *job, int first_output, int n_outputs)
+static void start_from_bias(const linear_block *block, const linear_job *job, float *out,
+                            bool accumulate)
 {
-    const float *bias = job->layer->bias;
-    int real = job->layer->w.n_out - first_output;
-    if (real > n_outputs)
-        real = n_outputs;
-    for (int t = 0; t < job->n_tokens; t++) {
-        float *out = job->out + (size_t)t * job->out_stride + first_output;
-        if (job->accumulate)
+    int first = block->first_panel * KERNEL_PANEL;
+    const float *bias = block->layer->bias + first;
+    int n = block->n_panels * KERNEL_PANEL, real = block->layer->w.n_out - first;
+    if (real > n)
+        real = n;
+    for (int t = 0; t < job->n_tokens; t++, out += job->out_stride)
+        if (accumulate)
             for (int i = 0; i < real; i++)
-                out[i] += bias[first_output + i];
+                out[i] += bias[i];
         else
-            memcpy(out, bias + first_output, (size_t)real * sizeof *out);
-    }
+            memcpy(out, bias, (size_t)real * sizeof *out);
 }
 
 /* Whether the adapter's product is taken in one go with the base's. */
 static bool adapter_joins(const workspace *w, const lora *adapter)
 {
-    return adapter->rank > 0 && w->kernels->matmul_both != NULL &&
-           w->now.lora_compute == w->now.compute && kernel_n_groups(adapter->rank) == 1;
+    return w->kernels->matmul_both != NULL && w->now.lora_compute == w->now.compute &&
+           kernel_n_groups(adapter->rank) == 1;
+}
+
+void linear_expand(const workspace *w, thread_scratch *scratch, linear_block *block)
+{
+    const linear *l = block->layer;
+    block->w.compute = w->now.compute;
+    block->b.compute = w->now.lora_compute;
+    if (l->adapter.rank > 0 && block->w.first_group == 0)
+        w->kernels->expand(&l->adapter.b, block->first_panel, block->n_panels, &block->b,
+                           scratch->expand);
+    w->kernels->expand(&l->w, block->first_panel, block->n_panels, &block->w, scratch->expand);
+}
+
+void linear_multiply(const workspace *w, thread_scratch *scratch, const linear_block *block,
+                     const linear_job *job, float *out)
+{
+    const linear *l = block->layer;
+    bool is_first = block->w.first_group == 0, accumulate = job->accumulate || !is_first;
+    if (is_first && l->bias != NULL) {
+        start_from_bias(block, job, out, accumulate);
+        accumulate = true;
+    }
+    if (is_first && l->adapter.rank > 0) {
+        acts low = *job->low;
+        low.n_in = l->adapter.rank;
+        kernel_addend addend = {&low, job->low_row0, &block->b};
+        if (adapter_joins(w, &l->adapter)) {
+            w->kernels->matmul_both(job->x, job->x_row0, job->n_tokens, &block->w, &addend, out,
+                                    job->out_stride, accumulate, scratch->matmul);
+            return;
+        }
+        w->kernels->matmul(&low, job->low_row0, job->n_tokens, &block->b, out, job->out_stride,
+                           accumulate, scratch->matmul);
+        accumulate = true;
+    }
+    w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &block->w, out, job->out_stride,
+                       accumulate, scratch->matmul);
 }
 
 static void run_block(const workspace *w, thread_scratch *scratch, const linear_job *job,
                       int first_panel, int n_panels)
 {
-    const linear *l = job->layer;
-    float *out = job->out + (size_t)first_panel * KERNEL_PANEL;
-    bool accumulate = job->accumulate;
-    if (l->bias != NULL) {
-        start_from_bias(job, first_panel * KERNEL_PANEL, n_panels * KERNEL_PANEL);
-        accumulate = true;
-    }
-    acts low;
-    kernel_panels b = {
-        .compute = w->now.lora_compute, .data = scratch->low_panels, .scales = scratch->low_scales};
-    kernel_addend addend = {&low, job->low_row0, &b};
-    bool together = adapter_joins(w, &l->adapter);
-    if (l->adapter.rank > 0) {
-        low = *job->low;
-        low.n_in = l->adapter.rank;
-        w->kernels->expand(&l->adapter.b, first_panel, n_panels, &b, scratch->expand);
-    }
-    if (l->adapter.rank > 0 && !together) {
-        w->kernels->matmul(&low, job->low_row0, job->n_tokens, &b, out, job->out_stride, accumulate,
-                           scratch->matmul);
-        accumulate = true;
-    }
-    int n_groups = kernel_n_groups(l->w.n_in), portion = portion_groups(l->w.n_in);
+    int n_groups = kernel_n_groups(job->layer->w.n_in);
+    int portion = portion_groups(job->layer->w.n_in);
+    linear_block block = {.layer = job->layer,
+                          .first_panel = first_panel,
+                          .n_panels = n_panels,
+                          .w = {.data = scratch->panels, .scales = scratch->panel_scales},
+                          .b = {.data = scratch->low_panels, .scales = scratch->low_scales}};
     for (int group = 0; group < n_groups; group += portion) {
-        kernel_panels panels = {.compute = w->now.compute,
-                                .first_group = group,
-                                .n_groups = n_groups - group < portion ? n_groups - group : portion,
-                                .data = scratch->panels,
-                                .scales = scratch->panel_scales};
-        w->kernels->expand(&l->w, first_panel, n_panels, &panels, scratch->expand);
-        if (together && group == 0)
-            w->kernels->matmul_both(job->x, job->x_row0, job->n_tokens, &panels, &addend, out,
-                                    job->out_stride, accumulate, scratch->matmul);
-        else
-            w->kernels->matmul(job->x, job->x_row0, job->n_tokens, &panels, out, job->out_stride,
-                               accumulate || group > 0, scratch->matmul);
+        block.w.first_group = group;
+        block.w.n_groups = n_groups - group < portion ? n_groups - group : portion;
+        linear_expand(w, scratch, &block);
+        linear_multiply(w, scratch, &block, job, job->out + (size_t)first_panel * KERNEL_PANEL);
     }
 }
 

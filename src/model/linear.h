@@ -30,6 +30,21 @@ typedef struct linear_job {
     bool accumulate; /* out += instead of out = */
 } linear_job;
 
+/* Some panels of a linear layer expanded, those of its adapter's B among them. w.data, w.scales,
+ * b.data and b.scales are the caller's memory; w.first_group and n_groups may name a portion of the
+ * inputs, the first of which brings bias and adapter. */
+typedef struct linear_block {
+    const linear *layer;
+    int first_panel, n_panels;
+    kernel_panels w, b;
+} linear_block;
+
+void linear_expand(const workspace *w, thread_scratch *scratch, linear_block *block);
+/* The block's outputs for the job's rows into out [n_tokens][job->out_stride], its first panel's at
+ * the start. */
+void linear_multiply(const workspace *w, thread_scratch *scratch, const linear_block *block,
+                     const linear_job *job, float *out);
+
 /* Runs the jobs, each out (+)= W x + bias + B low, on all threads of the workspace: the outputs of
  * all jobs, in panels of 16, are shared out evenly. */
 void linear_forward(workspace *w, const linear_job *jobs, int n_jobs);

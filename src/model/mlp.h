@@ -4,6 +4,10 @@
 
 #include "model/pass.h"
 
+/* Bytes of one thread's panels of gate and up, and of the columns that they give. */
+size_t mlp_panel_bytes(const workspace *w, const model *m);
+size_t mlp_columns_bytes(const model *m);
+
 /* hidden += down(silu(gate(norm(hidden))) · up(norm(hidden))) for the rows that are alive. */
 void mlp_forward(pass *p, const layer *l);
 

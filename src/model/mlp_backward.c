@@ -33,7 +33,7 @@ static void input_of_down(void *context, int thread, int n_threads)
     for (int r = first; r < end; r++) {
         tape_load(t, &slot->gate, portion->first_row + r, n, gate);
         tape_load(t, &slot->up, portion->first_row + r, n, up);
-        portion->p->w->kernels->swiglu(gate, up, n, 1, &t->wide_input, r);
+        portion->p->w->kernels->swiglu(gate, up, n, 1, &t->wide_input, r, 0, kernel_padded((int)n));
     }
 }
 

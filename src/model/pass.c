@@ -45,7 +45,8 @@ void pass_input(const pass *p, const module_input *in, int row, int n_rows, acts
     if (in->norm != NULL)
         k->rmsnorm(x, in->stride, in->norm, p->m->config.rms_norm_eps, n_rows, out, out_row0);
     else if (in->up != NULL)
-        k->swiglu(x, in->up + (size_t)row * in->stride, in->stride, n_rows, out, out_row0);
+        k->swiglu(x, in->up + (size_t)row * in->stride, in->stride, n_rows, out, out_row0, 0,
+                  kernel_padded(out->n_in));
     else
         k->quantise(x, in->stride, n_rows, out, out_row0);
 }

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "model/linear.h"
+#include "model/mlp.h"
 #include "model/plan.h"
 
 #include <math.h>
@@ -50,7 +51,8 @@ static void plan(planner *p, workspace *w, const model *m)
     w->attended_stride = (size_t)q_out;
     w->attended = plan_piece(p, rows * w->attended_stride, sizeof(float));
     w->wide_stride = plan_to_panel((size_t)c->intermediate_size);
-    w->gate_up = plan_piece(p, (size_t)WORKSPACE_MLP_ROWS * 2 * w->wide_stride, sizeof(float));
+    if (w->records)
+        w->gate_up = plan_piece(p, (size_t)WORKSPACE_MLP_ROWS * 2 * w->wide_stride, sizeof(float));
 
     plan_precision(p, &w->coarse, w, m);
     if (w->n_fine > 0)
@@ -68,7 +70,10 @@ static void plan(planner *p, workspace *w, const model *m)
         max_int(max_int(c->hidden_size, q_out), max_int(c->intermediate_size, widest_rank));
     for (int t = 0; t < w->n_threads; t++) {
         thread_scratch *s = &w->threads[t];
-        s->panels = plan_piece(p, linear_panel_bytes(w, widest, widest_rank), 1);
+        size_t of_linear = linear_panel_bytes(w, widest, widest_rank);
+        size_t of_mlp = mlp_panel_bytes(w, m);
+        s->panels = plan_piece(p, of_linear > of_mlp ? of_linear : of_mlp, 1);
+        s->gate_up = plan_piece(p, mlp_columns_bytes(m), 1);
         s->panel_scales =
             plan_piece(p,
                        (size_t)max_int(LINEAR_MAX_BLOCK_PANELS, widest_rank / KERNEL_PANEL + 1) *
@@ -157,6 +162,7 @@ static slant_status open_with(const model *m, const kernel_table *kernels, slant
     if (w->threads == NULL)
         goto out_of_memory;
 
+    w->records = lora_compute != NULL;
     choose_precisions(w, m, lora_compute);
     planner p = {0};
     plan(&p, w, m);

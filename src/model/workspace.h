@@ -9,10 +9,11 @@
 
 /* What one thread needs for itself. */
 typedef struct thread_scratch {
-    void *panels;        /* expanded panels: linear_panel_bytes */
+    void *panels;        /* expanded panels: linear_panel_bytes, mlp_panel_bytes */
     float *panel_scales; /* their int8 scales */
     void *low_panels;    /* those of B beside them: linear_low_panel_bytes */
     float *low_scales;
+    float *gate_up;      /* mlp_columns_bytes */
     void *expand;        /* kernel_expand_scratch_bytes of the widest input */
     void *matmul;        /* KERNEL_MATMUL_SCRATCH */
     void *attention;     /* attention_scratch_bytes of the longest sequence */
@@ -46,7 +47,8 @@ typedef struct workspace {
     size_t k_column, v_column; /* where k and v begin in a row of qkv */
     float *attended;           /* [max_tokens][attended_stride] */
     size_t attended_stride;
-    float *gate_up; /* [WORKSPACE_MLP_ROWS][2 · wide_stride]: gate, then up */
+    bool records;   /* whether a tape may be laid beside it, */
+    float *gate_up; /* which needs all of [WORKSPACE_MLP_ROWS][2 · wide_stride]: gate, then up */
     size_t wide_stride;
     acts final;              /* F32 [max_tokens][hidden_size]: what the head reads */
     float *cosines, *sines;  /* [max_sequence][head_dim / 2] */
@@ -60,7 +62,8 @@ typedef struct workspace {
 slant_status workspace_open(const model *m, const kernel_table *kernels, slant_compute compute,
                             int n_threads, int max_tokens, int max_sequence, workspace **out,
                             slant_error *err);
-/* The same with low-rank products in the compute that is asked for. */
+/* The same for training: a tape can be laid beside it, and low-rank products are in the compute
+ * that is asked for. */
 slant_status workspace_open_lora(const model *m, const kernel_table *kernels, slant_compute compute,
                                  slant_compute lora_compute, int n_threads, int max_tokens,
                                  int max_sequence, workspace **out, slant_error *err);
