@@ -328,17 +328,32 @@ static void multiply_block_bf16(const strip *s, int row, float *out, size_t out_
     STORE_SUM(3);
 }
 
+/* Asks for the lines of out that the block's next two panels will be written to: out is larger than
+ * the second-level cache, and its rows lie too far apart for the processor to foresee them. */
+static void prefetch_next_panels(const strip *s, const float *out)
+{
+    if (s->panel + 4 > s->w->n_panels)
+        return;
+    for (int i = 0; i < SIDE; i++) {
+        const float *next = out + (size_t)i * s->out_stride + SIDE;
+        __builtin_prefetch(next, 1);
+        __builtin_prefetch(next + 16, 1);
+    }
+}
+
 /* Whole blocks go straight to out, others by way of acc. */
 static void multiply_strip_bf16(const strip *s, amx_scratch *m)
 {
     if (!is_whole(s) && s->accumulate)
         copy_part(s, m, false);
     for (int row = 0; row < n_blocks(s); row++)
-        if (is_whole(s))
-            multiply_block_bf16(s, row, s->out + (size_t)(row * SIDE) * s->out_stride,
-                                s->out_stride);
-        else
+        if (is_whole(s)) {
+            float *out = s->out + (size_t)(row * SIDE) * s->out_stride;
+            prefetch_next_panels(s, out);
+            multiply_block_bf16(s, row, out, s->out_stride);
+        } else {
             multiply_block_bf16(s, row, m->acc[row * SIDE], SIDE);
+        }
     if (!is_whole(s))
         copy_part(s, m, true);
 }
