@@ -5,6 +5,7 @@
 #include "model/head.h"
 #include "model/mlp.h"
 
+#include <assert.h>
 #include <string.h>
 
 static bool is_last(const tape *t)
@@ -48,13 +49,22 @@ static void start(tape *t, const train_batch *batch, slant_error *err)
 
 slant_status forward_record(tape *t, const train_batch *batch, float *logits, slant_error *err)
 {
+    return forward_record_kept(t, batch, NULL, logits, err);
+}
+
+slant_status forward_record_kept(tape *t, const train_batch *batch, const kept_hidden *below,
+                                 float *logits, slant_error *err)
+{
+    assert(below == NULL || below->layer <= t->first_layer);
     const model *m = t->m;
     pass *p = &t->pass;
     start(t, batch, err);
-    slant_status status = forward_embed(p);
+    p->kept = below;
+    slant_status status = forward_start(p, &t->layer);
     if (status != SLANT_OK)
         return status;
-    for (t->layer = 0; t->layer < m->config.n_layers; t->layer++) {
+    for (; t->layer < m->config.n_layers; t->layer++) {
+        forward_keep(p, t->layer);
         tape_layer *slot = &t->layers[t->layer];
         t->recording = t->layer >= t->first_layer && !slot->recomputed;
         if (slot->recomputed)

@@ -12,7 +12,14 @@
 slant_status forward(const model *m, workspace *w, const int32_t *ids, const int *bounds,
                      int n_sequences, const int *pooled, float *logits, slant_error *err);
 
-/* The rows of hidden from their ids. */
-slant_status forward_embed(pass *p);
+/* The same with some of the work kept from pass to pass; below NULL: none. */
+slant_status forward_kept(const model *m, workspace *w, const int32_t *ids, const int *bounds,
+                          int n_sequences, const int *pooled, const kept_hidden *below,
+                          float *logits, slant_error *err);
+
+/* The rows of hidden from their ids, or as they were kept; *first: the layer that they enter. */
+slant_status forward_start(pass *p, int *first);
+/* Before each layer: fills in what is to be kept there. */
+void forward_keep(pass *p, int at);
 
 #endif

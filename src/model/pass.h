@@ -7,6 +7,14 @@
 
 #include <stdatomic.h>
 
+/* The residual stream where it enters a layer, kept outside of passes. It depends on an article's
+ * ids and on the layers below alone, whatever else is in the batch. */
+typedef struct kept_hidden {
+    int layer;
+    bool is_there; /* the layers below are not run; else they are, and the rows are filled in */
+    float *const *rows; /* [n_sequences]: each [length][hidden_size] */
+} kept_hidden;
+
 typedef struct pass {
     const model *m;
     workspace *w;
@@ -17,7 +25,8 @@ typedef struct pass {
     int n_tokens;
     int n_rows; /* rows of hidden that are alive: n_tokens, then n_sequences after the last layer's
                    keys and values */
-    struct tape *tape; /* what the backward pass will need; NULL: there will be none */
+    const kept_hidden *kept; /* NULL: nothing is */
+    struct tape *tape;       /* what the backward pass will need; NULL: there will be none */
     slant_error *err;
     slant_status status; /* of the first thread that failed */
     atomic_bool failed;

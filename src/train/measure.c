@@ -1,5 +1,6 @@
 #include "model/forward.h"
 #include "model/head.h"
+#include "train/frozen.h"
 #include "train/together.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@ void trainer_fill_batch(trainer *t, const dataset *d, const int *rows, int first
         int32_t *ids = b->ids + b->bounds[i];
         memcpy(ids, d->ids + d->starts[row], (size_t)length * sizeof *ids);
         b->bounds[i + 1] = b->bounds[i] + length;
+        b->articles[i] = row;
         b->pooled[i] = head_pooled(ids, length, t->base.config.pad_token_id);
         b->samples[i] = first_sample + (uint32_t)i;
         if (d->labels != NULL)
@@ -71,10 +73,12 @@ static slant_status measure_pass(trainer *t, const dataset *d, int first, int n,
     if (words_stop_asked(t))
         return status_fail(err, SLANT_ERR_CANCELLED, "stopped while measuring");
     trainer_fill_batch(t, d, NULL, first, n, 0);
-    slant_status status =
-        forward(&t->params->trained, t->work, b->ids, b->bounds, b->n, b->pooled, b->logits, err);
+    const kept_hidden *below = frozen_batch(t->frozen_eval, b->articles, n);
+    slant_status status = forward_kept(&t->params->trained, t->work, b->ids, b->bounds, b->n,
+                                       b->pooled, below, b->logits, err);
     if (status != SLANT_OK)
         return status;
+    frozen_done(t->frozen_eval);
     *loss = trainer_batch_loss(t, 1, false) * n;
     if (confusion != NULL)
         count_answers(t, confusion);

@@ -61,6 +61,7 @@ typedef struct train_settings {
     int f1_average;
     const char *resume_from_checkpoint;
     /* EarlyStoppingCallback, and slant's own. */
+    bool cache_frozen;
     int64_t early_stopping_patience;
     double early_stopping_threshold;
     const char *class_weights, *memory_limit;

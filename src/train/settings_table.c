@@ -97,6 +97,10 @@ const setting_row setting_rows[] = {
            "which activations are computed again: none, all, or as memory_limit asks",
            "none; selective where memory_limit is given"),
     TEXT(memory_limit, "what the process may take, as 1500M or 2G", "none"),
+    FLAG(cache_frozen,
+         "keep what the layers below the lowest adapted one give, in a scratch file in output_dir, "
+         "so that they are run once an article and not in every epoch",
+         "false"),
     CHOICE(train_sampling_strategy, "random|sequential|group_by_length",
            "the order of articles in an epoch", "random"),
     FLAG(dataloader_drop_last, "leave out an epoch's last batch where it is short", "false"),

@@ -1,6 +1,7 @@
 #include "base/probe.h"
 #include "base/progress.h"
 #include "model/backward.h"
+#include "train/frozen.h"
 #include "train/together.h"
 
 #include <math.h>
@@ -40,9 +41,11 @@ static slant_status run_micro_batch(trainer *t, int epoch, int first, int n, int
     uint32_t sample = (uint32_t)((int64_t)epoch * t->length.n_samples + first);
     trainer_fill_batch(t, t->train, t->order, first, n, sample);
     train_batch packed = {b->ids, b->bounds, b->pooled, b->samples, b->n};
-    slant_status status = forward_record(t->tape, &packed, b->logits, err);
+    const kept_hidden *below = frozen_batch(t->frozen_train, b->articles, n);
+    slant_status status = forward_record_kept(t->tape, &packed, below, b->logits, err);
     if (status != SLANT_OK)
         return status;
+    frozen_done(t->frozen_train);
     *loss = trainer_batch_loss(t, t->scaler.scale / n_micro, true);
     if (!isfinite(*loss) && !t->scaler.enabled)
         return not_a_number(t, epoch, first, n, err);

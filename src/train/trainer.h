@@ -4,6 +4,7 @@
  *   together.c       what several ranks do together
  *   trainer_log.c    when something is logged, measured and saved, by the Trainer's rules
  *   trainer_words.c  what a person is told before, during and after
+ *   trainer_frozen.c what is kept of frozen layers' work
  *   measure.c        scores over a set
  *   saving.c         checkpoints: written whole, checked, found again */
 #ifndef SLANT_TRAIN_TRAINER_H
@@ -27,6 +28,7 @@ typedef struct trainer_batch {
     int64_t cap_ids;
     int32_t *ids;
     int *bounds, *pooled, *labels;
+    int *articles; /* their numbers in their set */
     uint32_t *samples;
     float *values, *logits, *d_logits; /* [cap_sequences][n_labels] */
     int n;
@@ -52,6 +54,7 @@ typedef struct trainer {
     parameters *params;
     workspace *work;
     struct tape *tape;
+    struct frozen_cache *frozen_train, *frozen_eval; /* NULL: nothing is kept */
     optimizer *optim;
     scaler scaler;
     loss_settings loss;
@@ -105,6 +108,11 @@ void trainer_fill_batch(trainer *t, const dataset *d, const int *rows, int first
                         uint32_t first_sample);
 /* The batch's loss over the logits that are there; d_logits gets its derivative times scale. */
 double trainer_batch_loss(trainer *t, double scale, bool want_derivative);
+
+/* trainer_frozen.c: what cache_frozen keeps, where it was asked for; and afterwards, for a run that
+ * may go on, or not. */
+slant_status trainer_open_frozen(trainer *t, slant_error *err);
+void trainer_close_frozen(trainer *t, bool keep);
 
 /* saving.c */
 slant_status saving_checkpoint(trainer *t, slant_error *err);

@@ -212,7 +212,9 @@ slant_status trainer_finish(trainer *t, slant_error *err)
     slant_status status = add_entry(t, &e, err);
     if (status == SLANT_OK)
         status = saving_final(t, err);
-    if (status == SLANT_OK)
-        words_end(t);
+    if (status != SLANT_OK)
+        return status;
+    trainer_close_frozen(t, false);
+    words_end(t);
     return status;
 }

@@ -314,14 +314,15 @@ static slant_status open_batch(trainer *t, int64_t n_ids, slant_error *err)
     b->pooled = arena_alloc(&t->memory, n, sizeof *b->pooled);
     b->labels = arena_alloc(&t->memory, n, sizeof *b->labels);
     b->samples = arena_alloc(&t->memory, n, sizeof *b->samples);
+    b->articles = arena_alloc(&t->memory, n, sizeof *b->articles);
     b->values = arena_alloc(&t->memory, n_values, sizeof *b->values);
     b->logits = arena_alloc(&t->memory, n_values, sizeof *b->logits);
     b->d_logits = arena_alloc(&t->memory, n_values, sizeof *b->d_logits);
     int64_t n_order = t->length.n_samples > t->train->n ? t->length.n_samples : t->train->n;
     t->order = arena_alloc(&t->memory, (size_t)n_order, sizeof *t->order);
     return b->ids == NULL || b->bounds == NULL || b->pooled == NULL || b->labels == NULL ||
-                   b->samples == NULL || b->values == NULL || b->logits == NULL ||
-                   b->d_logits == NULL || t->order == NULL
+                   b->samples == NULL || b->articles == NULL || b->values == NULL ||
+                   b->logits == NULL || b->d_logits == NULL || t->order == NULL
                ? out_of_memory(err)
                : SLANT_OK;
 }
@@ -489,6 +490,8 @@ static slant_status open_all(trainer *t, slant_error *err)
     if (status == SLANT_OK)
         status = together_start(t, err);
     if (status == SLANT_OK)
+        status = trainer_open_frozen(t, err);
+    if (status == SLANT_OK)
         status = time_a_batch(t, &tokens_per_second, err);
     status = together_agree(t, status, err);
     if (status == SLANT_OK)
@@ -523,6 +526,7 @@ void trainer_close(trainer *t)
 {
     if (t == NULL)
         return;
+    trainer_close_frozen(t, t->saved_step > 0); /* there is a checkpoint to go on from */
     optimizer_close(t->optim);
     tape_close(t->tape);
     workspace_close(t->work);

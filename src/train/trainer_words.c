@@ -3,6 +3,7 @@
 
 #include "base/progress.h"
 #include "model/tape.h"
+#include "train/frozen.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -90,6 +91,23 @@ static void put_memory(const trainer *t, buf *out)
                (t->optim->pages_bytes + t->params->pages_bytes) >> 20);
 }
 
+static void put_frozen(const trainer *t, buf *out)
+{
+    if (t->frozen_train == NULL)
+        return;
+    size_t size_bytes = frozen_bytes(t->frozen_train);
+    int n_there = frozen_n_there(t->frozen_train);
+    if (t->frozen_eval != NULL)
+        size_bytes += frozen_bytes(t->frozen_eval);
+    buf_printf(out,
+               "frozen layers: the lowest %d are run once an article and not in every epoch; "
+               "%zu MiB of disk for what they give",
+               t->tape->first_layer, size_bytes >> 20);
+    if (n_there > 0)
+        buf_printf(out, ", of which %d articles are there already", n_there);
+    buf_char(out, '\n');
+}
+
 void words_plan(const trainer *t, double tokens_per_second)
 {
     buf out = {0};
@@ -120,9 +138,10 @@ void words_plan(const trainer *t, double tokens_per_second)
         buf_printf(&out, " on each of %d ranks of %d threads", t->n_ranks, t->n_threads);
     buf_char(&out, '\n');
     put_memory(t, &out);
+    put_frozen(t, &out);
     if (tokens_per_second > 0) {
-        buf_printf(&out, "speed: %.0f tokens/s in a first batch; expected time ",
-                   tokens_per_second);
+        buf_printf(&out, "speed: %.0f tokens/s in a first batch; expected time %s",
+                   tokens_per_second, t->frozen_train == NULL ? "" : "at most ");
         progress_clock(&out, tokens_left(t) / tokens_per_second);
         buf_char(&out, '\n');
     }
