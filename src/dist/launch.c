@@ -32,6 +32,8 @@ launch launch_read(void)
     return (launch){0, 1};
 }
 
+#ifdef SLANT_MPI
+
 /* The folder that this code lies in: the library's, or the program's where it is part of that. */
 static char *own_folder(void)
 {
@@ -46,7 +48,6 @@ static char *own_folder(void)
     return mem_strndup(path, slash == NULL ? 0 : (size_t)(slash - path));
 }
 
-#ifdef SLANT_MPI
 /* From the program, from libslant.so, and among what was just built. */
 static const char *const places[] = {SLANT_MPI_FROM_PROGRAM, "slant/slant_mpi.so", "slant_mpi.so"};
 
@@ -75,10 +76,13 @@ const transport *launch_load(char text[TRANSPORT_TEXT])
     mem_free(folder);
     return t;
 }
+
 #else
+
 const transport *launch_load(char text[TRANSPORT_TEXT])
 {
     snprintf(text, TRANSPORT_TEXT, "this slant is built without MPI");
     return NULL;
 }
+
 #endif
