@@ -3,11 +3,17 @@
 Two shapes:
   llama-3.2-1b   random weights from a fixed seed in Llama-3.2-1B's shape, saved in bfloat16 as a
                  Hugging Face directory (speed does not depend on the values)
-  smollm2-8      the first eight layers of SmolLM2-135M with a random score head: the shape of the
-                 default model
+  smollm2-8      the base of the default model: the first eight layers of SmolLM2-135M, the linear
+                 weights rounded to NF4, with a random score head
 
-Each as a Hugging Face directory, as a bitsandbytes NF4 checkpoint, as OpenVINO IR in several
-weight formats, as GGUF for llama.cpp and as .slant; every form is made when a peer asks for it.
+Each as a Hugging Face directory, as a bitsandbytes NF4 checkpoint, as OpenVINO IR and as ONNX in
+several weight formats, as GGUF for llama.cpp and as .slant; every form is made when a peer asks for
+it:
+
+    python models.py SHAPE FUNCTION [ARGUMENT]...      e.g. llama-3.2-1b openvino_ir int8
+
+slant runs a LoRA adapter beside the weights (r = 16, on q_proj and v_proj or on all linear
+layers); the others have it merged, which costs them nothing.
 """
 
 import json
@@ -94,16 +100,6 @@ def cache_dir():
     )
 
 
-def linear_parameters(config):
-    """Weights of the linear layers of one pass: what a token is multiplied with."""
-    hidden, inter = config["hidden_size"], config["intermediate_size"]
-    head_dim = config.get("head_dim") or hidden // config["num_attention_heads"]
-    q = config["num_attention_heads"] * head_dim
-    kv = config["num_key_value_heads"] * head_dim
-    per_layer = hidden * (q + 2 * kv) + q * hidden + 3 * hidden * inter
-    return per_layer * config["num_hidden_layers"]
-
-
 def _made(path, make):
     """Makes a folder or file under a temporary name and renames it: a cut run leaves no half."""
     if path.exists():
@@ -117,6 +113,53 @@ def _made(path, make):
     return path
 
 
+def _sizes(config):
+    """(inputs, outputs) of a layer's linear modules."""
+    hidden, wide = config["hidden_size"], config["intermediate_size"]
+    head_dim = config.get("head_dim") or hidden // config["num_attention_heads"]
+    q, kv = config["num_attention_heads"] * head_dim, config["num_key_value_heads"] * head_dim
+    return {
+        "self_attn.q_proj": (hidden, q),
+        "self_attn.k_proj": (hidden, kv),
+        "self_attn.v_proj": (hidden, kv),
+        "self_attn.o_proj": (q, hidden),
+        "mlp.gate_proj": (hidden, wide),
+        "mlp.up_proj": (hidden, wide),
+        "mlp.down_proj": (wide, hidden),
+    }
+
+
+def linear_parameters(config):
+    """Weights of the linear layers of one pass: what a token is multiplied with."""
+    per_layer = sum(n_in * n_out for n_in, n_out in _sizes(config).values())
+    return per_layer * config["num_hidden_layers"]
+
+
+def last_layer_pooled(config):
+    """Those of the last layer that only the pooled token needs: all but keys and values."""
+    return sum(
+        n_in * n_out
+        for name, (n_in, n_out) in _sizes(config).items()
+        if name not in ("self_attn.k_proj", "self_attn.v_proj")
+    )
+
+
+def _random_tensors(config, values):
+    import torch
+
+    hidden = config["hidden_size"]
+    tensors = {
+        "model.embed_tokens.weight": values(config["vocab_size"], hidden),
+        "model.norm.weight": torch.ones(hidden, dtype=torch.bfloat16),
+    }
+    for i in range(config["num_hidden_layers"]):
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"model.layers.{i}.{norm}.weight"] = torch.ones(hidden, dtype=torch.bfloat16)
+        for name, (n_in, n_out) in _sizes(config).items():
+            tensors[f"model.layers.{i}.{name}.weight"] = values(n_out, n_in)
+    return tensors
+
+
 def hf_dir(shape):
     """The Hugging Face directory of a shape, in bfloat16."""
     config = CONFIGS[shape]
@@ -128,39 +171,21 @@ def hf_dir(shape):
 
         path.mkdir()
         generator = torch.Generator().manual_seed(SEED)
-        hidden, inter = config["hidden_size"], config["intermediate_size"]
-        head_dim = config.get("head_dim") or hidden // config["num_attention_heads"]
-        q, kv = config["num_attention_heads"] * head_dim, config["num_key_value_heads"] * head_dim
-        shapes = {
-            "model.embed_tokens.weight": (config["vocab_size"], hidden),
-            "model.norm.weight": (hidden,),
-            "score.weight": (3, hidden),
-        }
-        for i in range(config["num_hidden_layers"]):
-            for name, shape_ in (
-                ("input_layernorm", (hidden,)),
-                ("post_attention_layernorm", (hidden,)),
-                ("self_attn.q_proj", (q, hidden)),
-                ("self_attn.k_proj", (kv, hidden)),
-                ("self_attn.v_proj", (kv, hidden)),
-                ("self_attn.o_proj", (hidden, q)),
-                ("mlp.gate_proj", (inter, hidden)),
-                ("mlp.up_proj", (inter, hidden)),
-                ("mlp.down_proj", (hidden, inter)),
-            ):
-                shapes[f"model.layers.{i}.{name}.weight"] = shape_
-        tensors = {}
-        for name, shape_ in shapes.items():
-            if len(shape_) == 1:
-                tensors[name] = torch.ones(shape_, dtype=torch.bfloat16)
-            else:
-                values = torch.empty(shape_, dtype=torch.bfloat16)
-                tensors[name] = values.normal_(0, config["initializer_range"], generator=generator)
+
+        def values(*size):
+            tensor = torch.empty(size, dtype=torch.bfloat16)
+            return tensor.normal_(0, config["initializer_range"], generator=generator)
+
+        reader = GGUFReader(smollm2_reference.gguf_path())
+        if shape == "smollm2-8":
+            tensors = smollm2_reference.base_tensors(reader, config["num_hidden_layers"])
+            tensors = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
+        else:
+            tensors = _random_tensors(config, values)
+        tensors["score.weight"] = values(3, config["hidden_size"])
         save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
         (path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        smollm2_reference.gguf_tokenizer(GGUFReader(smollm2_reference.gguf_path())).save(
-            str(path / "tokenizer.json")
-        )
+        smollm2_reference.gguf_tokenizer(reader).save(str(path / "tokenizer.json"))
 
     return _made(cache_dir() / shape / "hf", make)
 
@@ -193,35 +218,40 @@ def nf4_dir(shape):
     return _made(cache_dir() / shape / "nf4", make)
 
 
+def _pooled(shape):
+    """The fp32 model as a module of ids, mask and last indices to the logits of the last tokens, and
+    an example of its inputs."""
+    import torch
+
+    class Pooled(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask, last):
+            hidden = self.model.model(
+                input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+            ).last_hidden_state
+            rows = hidden[torch.arange(hidden.shape[0]), last]
+            return self.model.score(rows)
+
+    example = {
+        "input_ids": torch.ones(2, 8, dtype=torch.int64),
+        "attention_mask": torch.ones(2, 8, dtype=torch.int64),
+        "last": torch.full((2,), 7, dtype=torch.int64),
+    }
+    return Pooled(load_transformers(shape, torch.float32)), example
+
+
 def openvino_ir(shape, weights):
     """OpenVINO IR; weights: "bf16", "int8" (per channel) or "int4" (symmetric, group 64)."""
 
     def make(path):
         import nncf
         import openvino as ov
-        import torch
-
-        class Pooled(torch.nn.Module):
-            """The logits of the last real token, given its index."""
-
-            def __init__(self, model):
-                super().__init__()
-                self.model = model
-
-            def forward(self, input_ids, attention_mask, last):
-                hidden = self.model.model(
-                    input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-                ).last_hidden_state
-                rows = hidden[torch.arange(hidden.shape[0]), last]
-                return self.model.score(rows)
 
         path.mkdir()
-        model = Pooled(load_transformers(shape, torch.float32))
-        example = {
-            "input_ids": torch.ones(2, 8, dtype=torch.int64),
-            "attention_mask": torch.ones(2, 8, dtype=torch.int64),
-            "last": torch.full((2,), 7, dtype=torch.int64),
-        }
+        model, example = _pooled(shape)
         converted = ov.convert_model(model, example_input=example)
         for port in converted.inputs:
             port.get_node().set_partial_shape(ov.PartialShape([-1] * len(port.partial_shape)))
@@ -235,6 +265,59 @@ def openvino_ir(shape, weights):
         ov.save_model(converted, path / "model.xml", compress_to_fp16=weights == "bf16")
 
     return _made(cache_dir() / shape / f"openvino-{weights}", make) / "model.xml"
+
+
+def onnx_file(shape, weights):
+    """ONNX; weights: "fp32" as exported, "int8" (per channel, activations quantised on the fly) or
+    "int4" (MatMulNBits: symmetric blocks of 64, int8 activations)."""
+
+    def export(path):
+        import torch
+
+        path.mkdir()
+        model, example = _pooled(shape)
+        batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+        grid = {0: batch, 1: length}
+        torch.onnx.export(
+            model,
+            tuple(example.values()),
+            str(path / "model.onnx"),
+            input_names=list(example),
+            output_names=["logits"],
+            dynamic_shapes=(grid, grid, {0: batch}),
+            dynamo=True,
+            external_data=True,
+            opset_version=21,
+        )
+
+    def quantise(path):
+        source = str(onnx_file(shape, "fp32"))
+        path.mkdir()
+        target = str(path / "model.onnx")
+        if weights == "int8":
+            from onnxruntime.quantization import QuantType, quantize_dynamic
+
+            quantize_dynamic(
+                source,
+                target,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                use_external_data_format=True,
+                extra_options={"MatMulConstBOnly": True},
+            )
+        else:
+            import onnx
+            from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+            quantiser = MatMulNBitsQuantizer(
+                onnx.load(source), block_size=64, is_symmetric=True, accuracy_level=4
+            )
+            quantiser.process()
+            quantiser.model.save_model_to_file(target, True)
+
+    make = export if weights == "fp32" else quantise
+    return _made(cache_dir() / shape / f"onnx-{weights}", make) / "model.onnx"
 
 
 def gguf_file(shape, kind):
@@ -299,15 +382,68 @@ def gguf_file(shape, kind):
     return _made(cache_dir() / shape / f"{kind.lower()}.gguf", make)
 
 
-def slant_model(shape, program):
+LORA_MODULES = {
+    "qv": ["q_proj", "v_proj"],
+    "all": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+}
+
+
+def lora_dir(shape, modules):
+    """A PEFT adapter of random values with a score head: r = 16, modules "qv" or "all"."""
+    config = CONFIGS[shape]
+
+    def make(path):
+        import torch
+        from safetensors.torch import save_file
+
+        path.mkdir()
+        generator = torch.Generator().manual_seed(SEED)
+
+        def values(*size):
+            return torch.empty(size).normal_(0, 0.02, generator=generator)
+
+        tensors = {"base_model.model.score.weight": values(3, config["hidden_size"])}
+        for layer in range(config["num_hidden_layers"]):
+            for module, (n_in, n_out) in _sizes(config).items():
+                if module.split(".")[1] not in LORA_MODULES[modules]:
+                    continue
+                name = f"base_model.model.model.layers.{layer}.{module}"
+                tensors[f"{name}.lora_A.weight"] = values(16, n_in)
+                tensors[f"{name}.lora_B.weight"] = values(n_out, 16)
+        save_file(tensors, path / "adapter_model.safetensors", metadata={"format": "pt"})
+        settings = {
+            "base_model_name_or_path": shape,
+            "bias": "none",
+            "lora_alpha": 64,
+            "lora_dropout": 0.1,
+            "modules_to_save": ["classifier", "score"],
+            "peft_type": "LORA",
+            "r": 16,
+            "target_modules": LORA_MODULES[modules],
+            "task_type": "SEQ_CLS",
+        }
+        (path / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+    return _made(cache_dir() / shape / f"lora-{modules}", make)
+
+
+DEFAULT_MODEL = pathlib.Path(__file__).resolve().parent.parent / "models" / "news-bias"
+
+
+def slant_model(shape, program, modules):
     """(model, adapter) for slant: the default model itself, or the shape imported in 4 bits."""
     if shape == "smollm2-8":
-        folder = pathlib.Path(__file__).resolve().parent.parent / "models" / "news-bias"
-        return folder / "base.slant", folder
+        return DEFAULT_MODEL / "base.slant", (
+            DEFAULT_MODEL if modules == "qv" else lora_dir(shape, modules)
+        )
 
     def make(path):
         import subprocess
 
         subprocess.run([program, "import", hf_dir(shape), "--load-in-4bit", "-o", path], check=True)
 
-    return _made(cache_dir() / shape / "base.slant", make), "-"
+    return _made(cache_dir() / shape / "base.slant", make), lora_dir(shape, modules)
+
+
+if __name__ == "__main__":
+    print(globals()[sys.argv[2]](sys.argv[1], *sys.argv[3:]))

@@ -13,7 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import models  # noqa: E402
 from peers import common  # noqa: E402
 
-CONTEXT = 4096
+CONTEXT = 8192
+SEQUENCES = 64
 
 
 def amx_here():
@@ -22,6 +23,8 @@ def amx_here():
 
 
 class Peer:
+    max_tokens = CONTEXT  # of one batch
+
     def __init__(self, args):
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
@@ -34,11 +37,11 @@ class Peer:
         options.n_ctx = CONTEXT
         options.n_batch = CONTEXT
         options.n_ubatch = 512
-        options.n_seq_max = 16
+        options.n_seq_max = SEQUENCES
         options.n_threads = options.n_threads_batch = args.threads
         options.kv_unified = True
         self.context = llama_cpp.llama_init_from_model(self.model, options)
-        self.batch_memory = llama_cpp.llama_batch_init(CONTEXT, 0, 16)
+        self.batch_memory = llama_cpp.llama_batch_init(CONTEXT, 0, 1)
         self.version = f"llama-cpp-python {llama_cpp.__version__}, {args.variant}"
 
     def run(self, articles):

@@ -1,8 +1,13 @@
 """OpenVINO: weights compressed by NNCF, activations quantised on the fly.
 
 --variant WEIGHTS[-dqGROUP]: int8-dq128, int4-dq64, bf16, …; without a group the plugin chooses.
+
+Its copy of oneDNN honours ONEDNN_MAX_CPU_ISA, but the plugin asks the processor itself whether bf16
+is to be had and then finds no product for it; so where the limit stands, the rest is computed in
+fp32. Below AVX-512 it has no product with compressed weights at all and refuses.
 """
 
+import os
 import pathlib
 import sys
 
@@ -20,6 +25,8 @@ class Peer:
         config = {"INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
         if group:
             config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group
+        if "ONEDNN_MAX_CPU_ISA" in os.environ:
+            config["INFERENCE_PRECISION_HINT"] = "f32"
         core = openvino.Core()
         compiled = core.compile_model(models.openvino_ir(args.shape, weights), "CPU", config)
         self.request = compiled.create_infer_request()

@@ -1,4 +1,4 @@
-"""transformers in bfloat16: PyTorch's linear layers, that is oneDNN."""
+"""transformers: PyTorch's linear layers, that is oneDNN or MKL. --variant bf16 or fp32."""
 
 import pathlib
 import sys
@@ -14,8 +14,12 @@ from peers import common  # noqa: E402
 class Peer:
     def __init__(self, args):
         torch.set_num_threads(args.threads)
-        self.version = f"transformers {transformers.__version__}, torch {torch.__version__}, bf16"
-        self.model = models.load_transformers(args.shape, torch.bfloat16)
+        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[args.variant]
+        self.version = (
+            f"transformers {transformers.__version__}, torch {torch.__version__}, {args.variant}, "
+            f"{torch.backends.cpu.get_cpu_capability()}"
+        )
+        self.model = models.load_transformers(args.shape, dtype)
         self.pad_id = models.CONFIGS[args.shape]["pad_token_id"]
 
     @torch.inference_mode()
