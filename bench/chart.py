@@ -3,7 +3,7 @@
     python bench/chart.py build/bench/results.json docs/img/speed.svg
 
 One panel for each shape: tokens per second of one article of 512 tokens, each family by its fastest
-setting, slant's default beside its int8.
+setting, slant's int8 beside its bf16.
 """
 
 import argparse

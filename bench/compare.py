@@ -105,10 +105,10 @@ def _transformers(dtype, isas):
 
 PEERS = [
     Peer("slant", "slant", "", "auto", "", "", isas=ALL),
-    Peer("slant-int8", "slant int8", "", "int8", "", "int8", isas=ALL),
+    Peer("slant-int8", "slant", "", "int8", "", "int8", isas=ALL),
     Peer("slant-bf16", "slant bf16", "", "bf16", "", "bf16"),
     Peer(
-        *("slant-int8-all-lora", "slant int8", "", "int8", "", "int8"),
+        *("slant-int8-all-lora", "slant", "", "int8", "", "int8"),
         shapes=("llama-3.2-1b",),
         adapter="all",
     ),

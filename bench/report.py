@@ -141,8 +141,8 @@ def text(result):
 # --- README ------------------------------------------------------------------------------------
 
 COLUMNS = [
-    ("slant int8", "slant, int8"),
     ("slant", "slant"),
+    ("slant bf16", "slant, bf16"),
     ("OpenVINO", "OpenVINO"),
     ("transformers", "transformers"),
     ("bitsandbytes NF4", "+ bitsandbytes"),
