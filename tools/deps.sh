@@ -32,6 +32,9 @@ test_needs() {
     tool zstd zstd
     tool clang clang
     tool clang-format-19 clang-format-19
+    # Several machines: optional for building, and built and tested wherever it is there.
+    tool openmpi-bin mpirun
+    tool libopenmpi-dev mpicc
 }
 
 cc_includes() { echo "#include <$1>" | gcc -E - >/dev/null 2>&1; }

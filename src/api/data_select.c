@@ -101,9 +101,9 @@ static slant_status find_missing(selector *s, slant_error *err)
     return status;
 }
 
-/* what: "… ids are missing", with the setting that leaves them out. */
+/* what: "missing ids"; setting: what is to be said where they may be left out. */
 static slant_status refuse(const bad_rows *left_out, const bad_rows *bad, const char *what,
-                           slant_error *err)
+                           const char *setting, slant_error *err)
 {
     if (left_out->n == 0)
         return SLANT_OK;
@@ -111,9 +111,10 @@ static slant_status refuse(const bad_rows *left_out, const bad_rows *bad, const 
     bad_rows_list(left_out, &list);
     if (bad->n > 0)
         buf_printf(&list, "; %" PRId64 " rows could not be read: %.200s", bad->n, bad->named[0]);
-    slant_status status = list.failed ? out_of_memory(err)
-                                      : status_fail(err, SLANT_ERR_MISMATCH, "%" PRId64 " %s: %s",
-                                                    left_out->n, what, list.data);
+    slant_status status = list.failed
+                              ? out_of_memory(err)
+                              : status_fail(err, SLANT_ERR_MISMATCH, "%s: %" PRId64 " (%s): %s",
+                                            what, left_out->n, setting, list.data);
     buf_free(&list);
     return status;
 }
@@ -128,15 +129,9 @@ static slant_status check_found(selector *s, slant_error *err)
                            s->list.n, s->result->shown.n_rows, s->bad.n > 0 ? ": " : "",
                            s->bad.n > 0 ? s->bad.named[0] : "");
     if (status == SLANT_OK && !s->options->skip_missing)
-        status = refuse(&s->missing, &s->bad,
-                        "ids of the list are missing (skip_missing leaves "
-                        "them out)",
-                        err);
+        status = refuse(&s->missing, &s->bad, "missing ids", "skip_missing leaves them out", err);
     if (status == SLANT_OK && !s->options->first_of_doubles)
-        status = refuse(&s->doubles, &none,
-                        "ids stand there again (first_of_doubles takes the "
-                        "first)",
-                        err);
+        status = refuse(&s->doubles, &none, "doubled ids", "first_of_doubles takes the first", err);
     return status;
 }
 

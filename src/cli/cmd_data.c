@@ -152,7 +152,7 @@ static int64_t tell_left_out(const slant_left_out *left_out, const char *what)
     for (size_t i = 0; i < left_out->n_named && i < NAMED_AT_MOST; i++)
         cli_say("%s", left_out->named[i]);
     if (left_out->n > 0)
-        cli_say("%" PRId64 " %s", left_out->n, what);
+        cli_say("%s: %" PRId64, what, left_out->n);
     return left_out->n;
 }
 
@@ -308,9 +308,9 @@ static slant_status select_by_list(const data_args *args, int64_t *n_left_out, s
                                    &result, err);
     progress_hide(&bar);
     if (status == SLANT_OK) {
-        *n_left_out = tell_left_out(&result->missing, "ids of the list have no row");
-        *n_left_out += tell_left_out(&result->doubles, "ids stand there again");
-        tell_left_out(&result->bad, "rows could not be read");
+        *n_left_out = tell_left_out(&result->missing, "missing ids");
+        *n_left_out += tell_left_out(&result->doubles, "doubled ids");
+        tell_left_out(&result->bad, "rows that could not be read");
         if (!args->quiet)
             cli_say("%s: %" PRId64 " of %" PRId64 " rows, in the order of %s", args->output,
                     result->n_written, result->n_rows, args->ids);

@@ -147,7 +147,7 @@ static int64_t tell_failures(const evaluate_run *run)
         for (size_t k = 0; k < f->bad.n_named && k < FAILURES_TOLD; k++)
             cli_say("%s", f->bad.named[k]);
         if (f->bad.n > 0)
-            cli_say("%s: %" PRId64 " rows left out of %" PRId64, f->path, f->bad.n,
+            cli_say("%s: rows left out: %" PRId64 " of %" PRId64, f->path, f->bad.n,
                     f->n_articles + f->bad.n);
         n_failed += f->bad.n;
     }

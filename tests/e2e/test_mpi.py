@@ -151,6 +151,13 @@ class Learning(Together):
         two = self.train("two", 2, **changes)
         self.assertLess(distance(one, two), 1e-5)
 
+    def test_each_rank_keeps_what_its_frozen_layers_gave(self):
+        changes = {"layers_to_transform": 1}
+        plain = self.train("plain", 2, **changes)
+        kept = self.train("kept", 2, cache_frozen="true", **changes)
+        self.assertEqual(adapter_bytes(plain), adapter_bytes(kept))
+        self.assertEqual([path for path in kept.iterdir() if "frozen" in path.name], [])
+
     def test_an_overflow_is_everybodys(self):
         """A loss scale that is too high at first: all ranks leave out the same updates."""
         changes = {"fp16": "true", "learning_rate": 1e-3, "num_train_epochs": 5}
