@@ -10,8 +10,8 @@ static void on_signal(int number)
     received = number;
 }
 
-/* SA_RESETHAND: the second signal finds the default action. SIGUSR1 is what mpirun passes on without
- * killing the ranks a second later, and what a batch system sends ahead of time. */
+/* SA_RESETHAND: the second signal finds the default action. SIGUSR1 is what mpirun passes on
+ * without killing the ranks a second later, and what a batch system sends ahead of time. */
 void interrupt_watch(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART};

@@ -1,4 +1,5 @@
-/* Ctrl-C, SIGTERM and SIGUSR1: the first asks the work to stop at the next batch, the second ends it. */
+/* Ctrl-C, SIGTERM and SIGUSR1: the first asks the work to stop at the next batch, the second ends
+ * it. */
 #ifndef SLANT_CLI_INTERRUPT_H
 #define SLANT_CLI_INTERRUPT_H
 

@@ -133,7 +133,7 @@ slant_status frozen_open(const char *path, const frozen_key *key, const dataset 
                          int cap_articles, frozen_cache **out, slant_error *err)
 {
     char digest[FILE_DIGEST_CHARS];
-    size_t values_at;
+    size_t values_at = 0;
     *out = NULL;
     frozen_cache *c = mem_calloc(1, sizeof *c);
     if (c == NULL)
@@ -168,7 +168,7 @@ void frozen_close(frozen_cache *c, bool keep)
         return;
     if (c->map != NULL)
         munmap(c->map, c->size_bytes);
-    if (!keep)
+    if (!keep && c->path != NULL)
         unlink(c->path);
     mem_free(c->rows);
     mem_free(c->articles);

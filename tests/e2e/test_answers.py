@@ -260,13 +260,13 @@ class Help(Case):
         for arguments in (["--help"], ["help"], ["-h"]):
             result = slant(*arguments)
             self.assertEqual(result.status, 0)
-            for command in ("classify", "tokenize", "import", "inspect"):
+            for command in ("classify", "tokenize", "import", "inspect", "train", "merge"):
                 self.assertIn(command, result.out.decode())
         version = slant("--version").out.decode()
         self.assertRegex(version, r"^slant \d+\.\d+\.\d+\n")
         for part in ("jansson", "zstd", "this CPU runs"):
             self.assertIn(part, version)
-        for command in ("classify", "tokenize", "import", "inspect"):
+        for command in ("classify", "tokenize", "import", "inspect", "train", "merge"):
             result = slant(command, "--help")
             self.assertEqual(result.status, 0)
             self.assertIn(f"Usage: slant {command}", result.out.decode())

@@ -146,7 +146,7 @@ class Install(Case):
 
     def test_manual_page_names_every_option(self):
         page = (self.prefix / "share/man/man1/slant.1").read_text().replace("\\-", "-")
-        for command in ("classify", "tokenize", "import", "inspect"):
+        for command in ("classify", "tokenize", "import", "inspect", "train", "merge"):
             text = subprocess.run(
                 [self.prefix / "bin/slant", command, "--help"],
                 check=True,
