@@ -57,8 +57,8 @@ static size_t check_record(const slant_record *record, int64_t *last_row)
            sum_bytes(record->title, record->title_bytes);
 }
 
-static size_t read_as_file(const uint8_t *data, size_t size_bytes,
-                           const slant_reader_options *options)
+static inline size_t read_as_file(const uint8_t *data, size_t size_bytes,
+                                  const slant_reader_options *options)
 {
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     require(fd >= 0 && write(fd, data, size_bytes) == (ssize_t)size_bytes);
