@@ -42,6 +42,17 @@ def pad(articles, pad_id):
     return ids, mask, [len(a) - 1 for a in articles]
 
 
+def classify(model, articles, pad_id):
+    """Logits of a transformers classifier for one batch; no mask where all are of one length."""
+    import torch
+
+    ids, mask, _ = pad(articles, pad_id)
+    alike = all(all(row) for row in mask)
+    return model(
+        input_ids=torch.tensor(ids), attention_mask=None if alike else torch.tensor(mask)
+    ).logits
+
+
 def reset_peak_rss():
     """The highest resident size counts from here. Where the system does not allow it, it counts
     from the start of the process, which only makes it larger."""

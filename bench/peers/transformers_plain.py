@@ -24,11 +24,7 @@ class Peer:
 
     @torch.inference_mode()
     def run(self, articles):
-        ids, mask, _ = common.pad(articles, self.pad_id)
-        alike = all(all(row) for row in mask)
-        return self.model(
-            input_ids=torch.tensor(ids), attention_mask=None if alike else torch.tensor(mask)
-        ).logits
+        return common.classify(self.model, articles, self.pad_id)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,6 @@ static slant_status choose_computes(bench *b, slant_error *err)
 {
     if (b->o.computes != NULL)
         return each_name(b, b->o.computes, take_compute, err);
-    if (b->kernels->int8_is_fast)
-        add_compute(b, SLANT_COMPUTE_INT8);
     return add_compute(b, SLANT_COMPUTE_AUTO);
 }
 

@@ -1,12 +1,12 @@
 /* slant_data_select: rows that a list asks for are put by on the disk in the order in which they
  * come, and written in the list's. */
 #include "data/id_list.h"
+#include "data/rows.h"
 #include "data/spool.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define ROWS_BETWEEN_ASKS 1024
 #define NOT_FOUND SIZE_MAX
 
 typedef struct selection {
@@ -48,8 +48,9 @@ static slant_status prepare(selector *s, const char *ids_path, const char *out_p
     return status;
 }
 
-static slant_status take_record(selector *s, const slant_record *record, slant_error *err)
+static slant_status take_record(void *context, const slant_record *record, slant_error *err)
 {
+    selector *s = context;
     if (record->status != SLANT_OK)
         return bad_rows_add(&s->bad, record, NULL, err);
     size_t place = id_list_find(&s->list, record->id_json);
@@ -62,34 +63,13 @@ static slant_status take_record(selector *s, const slant_record *record, slant_e
     return spool_add(&s->rows, record->row_json, record->row_bytes, err);
 }
 
-static slant_status watch(const selector *s, double share, slant_error *err)
-{
-    const slant_rows_watch *w = &s->options->watch;
-    if (w->progress != NULL)
-        w->progress(w->context, s->result->shown.n_rows, share);
-    if (w->should_stop != NULL && w->should_stop(w->context))
-        return status_fail(err, SLANT_ERR_CANCELLED, "stopped");
-    return SLANT_OK;
-}
-
 static slant_status read_rows(selector *s, const char *const *paths, size_t n_paths,
                               slant_error *err)
 {
-    slant_reader *reader;
-    slant_record record;
     slant_reader_options options = s->options->reader;
     options.want_rows = true;
-    slant_status status = slant_reader_open(paths, n_paths, &options, &reader, err);
-    while (status == SLANT_OK) {
-        status = slant_reader_next(reader, &record, err);
-        if (status != SLANT_OK || record.end)
-            break;
-        status = take_record(s, &record, err);
-        if (status == SLANT_OK && ++s->result->shown.n_rows % ROWS_BETWEEN_ASKS == 0)
-            status = watch(s, record.file_fraction, err);
-    }
-    slant_reader_close(reader);
-    return status;
+    return rows_each(paths, n_paths, &options, &s->options->watch, take_record, s,
+                     &s->result->shown.n_rows, err);
 }
 
 static slant_status find_missing(selector *s, slant_error *err)

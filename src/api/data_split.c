@@ -2,6 +2,7 @@
  * every row's part is drawn, and the parts are written. */
 #include "base/folder.h"
 #include "data/bad_rows.h"
+#include "data/rows.h"
 #include "data/split.h"
 #include "data/spool.h"
 
@@ -9,8 +10,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ROWS_BETWEEN_ASKS 1024
 
 /* More are no labels but something that was taken for them. */
 #define MAX_LABELS 1000
@@ -122,21 +121,18 @@ static slant_status find_label(splitter *s, const char *label_json, int *label, 
 
 static slant_status keep_row(splitter *s, const slant_record *record, int label, slant_error *err)
 {
-    if (s->rows.n == s->labels_cap) {
-        size_t cap = s->labels_cap == 0 ? 1024 : 2 * s->labels_cap;
-        int *labels = mem_realloc(s->labels, cap, sizeof *labels);
-        if (labels == NULL)
-            return out_of_memory(err);
-        s->labels = labels;
-        s->labels_cap = cap;
-    }
+    int *labels = mem_with_room(s->labels, &s->labels_cap, s->rows.n + 1, sizeof *labels);
+    if (labels == NULL)
+        return out_of_memory(err);
+    s->labels = labels;
     s->labels[s->rows.n] = label;
     s->label_rows[label]++;
     return spool_add(&s->rows, record->row_json, record->row_bytes, err);
 }
 
-static slant_status take_record(splitter *s, const slant_record *record, slant_error *err)
+static slant_status take_record(void *context, const slant_record *record, slant_error *err)
 {
+    splitter *s = context;
     int label = 0;
     if (record->status != SLANT_OK)
         return bad_rows_add(&s->bad, record, NULL, err);
@@ -148,32 +144,12 @@ static slant_status take_record(splitter *s, const slant_record *record, slant_e
     return status == SLANT_OK ? keep_row(s, record, label, err) : status;
 }
 
-static slant_status watch(const splitter *s, int64_t n_rows, double share, slant_error *err)
-{
-    const slant_rows_watch *w = &s->options->watch;
-    if (w->progress != NULL)
-        w->progress(w->context, n_rows, share);
-    if (w->should_stop != NULL && w->should_stop(w->context))
-        return status_fail(err, SLANT_ERR_CANCELLED, "stopped");
-    return SLANT_OK;
-}
-
 static slant_status read_rows(splitter *s, const char *const *paths, size_t n_paths,
                               slant_error *err)
 {
-    slant_reader *reader;
-    slant_record record;
-    int64_t n_seen = 0;
-    slant_status status = slant_reader_open(paths, n_paths, &s->reader_options, &reader, err);
-    while (status == SLANT_OK) {
-        status = slant_reader_next(reader, &record, err);
-        if (status != SLANT_OK || record.end)
-            break;
-        status = take_record(s, &record, err);
-        if (status == SLANT_OK && ++n_seen % ROWS_BETWEEN_ASKS == 0)
-            status = watch(s, n_seen, record.file_fraction, err);
-    }
-    slant_reader_close(reader);
+    int64_t n_seen;
+    slant_status status = rows_each(paths, n_paths, &s->reader_options, &s->options->watch,
+                                    take_record, s, &n_seen, err);
     if (status == SLANT_OK && !s->options->skip_bad_rows)
         status = bad_rows_refuse(&s->bad, err);
     if (status == SLANT_OK && s->rows.n == 0)

@@ -7,6 +7,7 @@
 #include "api/labelled.h"
 #include "api/scores.h"
 #include "base/progress.h"
+#include "data/rows.h"
 #include "eval/metrics.h"
 
 #include <math.h>
@@ -18,8 +19,6 @@
 #define BATCH_MIN_BYTES ((size_t)16 << 10)
 #define BATCH_MAX_BYTES ((size_t)1 << 20)
 #define BATCH_MAX_ITEMS 512
-
-#define ROWS_BETWEEN_ASKS 1024
 
 typedef struct evaluation {
     slant_evaluation shown;    /* first: what the caller gets */
@@ -120,24 +119,29 @@ static slant_status stopped(slant_error *err)
     return status_fail(err, SLANT_ERR_CANCELLED, "stopped");
 }
 
+typedef struct looking_through {
+    evaluator *e;
+    bad_rows *bad;
+} looking_through;
+
+static slant_status look_at(void *context, const slant_record *record, slant_error *err)
+{
+    looking_through *l = context;
+    int label;
+    slant_status status = labelled_check(&l->e->rule, record, l->bad, &label, err);
+    l->e->n_rows += label >= 0;
+    return status;
+}
+
 /* Counts a path's usable rows; refuses those that are not. */
 static slant_status look_through(evaluator *e, const char *path, bad_rows *bad, slant_error *err)
 {
-    slant_reader *reader;
-    slant_record record = {0};
-    int64_t n_seen = 0, n_before = e->n_rows;
-    slant_status status = slant_reader_open(&path, 1, &e->reader_options, &reader, err);
-    while (status == SLANT_OK) {
-        int label;
-        status = slant_reader_next(reader, &record, err);
-        if (status != SLANT_OK || record.end)
-            break;
-        status = labelled_check(&e->rule, &record, bad, &label, err);
-        e->n_rows += label >= 0;
-        if (++n_seen % ROWS_BETWEEN_ASKS == 0 && stop_asked(e))
-            status = stopped(err);
-    }
-    slant_reader_close(reader);
+    const slant_rows_watch watch = {.should_stop = e->options->should_stop,
+                                    .context = e->options->context};
+    looking_through l = {e, bad};
+    int64_t n_seen, n_before = e->n_rows;
+    slant_status status =
+        rows_each(&path, 1, &e->reader_options, &watch, look_at, &l, &n_seen, err);
     if (status == SLANT_OK && !e->options->skip_bad_rows)
         status = bad_rows_refuse(bad, err);
     if (status == SLANT_OK && e->n_rows == n_before)

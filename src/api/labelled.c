@@ -51,18 +51,15 @@ static size_t keep(labelled_batch *b, const char *bytes, size_t size_bytes)
 static slant_status add_record(labelled_batch *b, const slant_record *record, int label,
                                slant_error *err)
 {
-    if (b->n == b->cap) {
-        size_t cap = b->cap == 0 ? 64 : 2 * b->cap;
-        labelled_item *items = mem_realloc(b->items, cap, sizeof *items);
-        if (items == NULL)
-            return out_of_memory(err);
-        b->items = items;
-        slant_text *texts = mem_realloc(b->texts, cap, sizeof *texts);
-        if (texts == NULL)
-            return out_of_memory(err);
-        b->texts = texts;
-        b->cap = cap;
-    }
+    size_t cap = b->cap;
+    labelled_item *items = mem_with_room(b->items, &cap, b->n + 1, sizeof *items);
+    if (items == NULL)
+        return out_of_memory(err);
+    b->items = items;
+    slant_text *texts = mem_with_room(b->texts, &b->cap, b->n + 1, sizeof *texts);
+    if (texts == NULL)
+        return out_of_memory(err);
+    b->texts = texts;
     labelled_item *item = &b->items[b->n++];
     *item = (labelled_item){.row = record->row,
                             .label = label,

@@ -57,17 +57,15 @@ static void free_answers(answers *a)
 
 static bool reserve(answers *a, size_t more, size_t n_labels)
 {
-    if (a->n + more <= a->cap)
-        return true;
-    size_t cap = a->cap * 2 > a->n + more ? a->cap * 2 : a->n + more;
-    float *logits = mem_realloc(a->logits, cap, n_labels * sizeof *logits);
-    if (logits != NULL)
-        a->logits = logits;
-    bool *good = logits == NULL ? NULL : mem_realloc(a->good, cap, sizeof *good);
+    size_t cap = a->cap;
+    float *logits = mem_with_room(a->logits, &cap, a->n + more, n_labels * sizeof *logits);
+    if (logits == NULL)
+        return false;
+    a->logits = logits;
+    bool *good = mem_with_room(a->good, &a->cap, a->n + more, sizeof *good);
     if (good == NULL)
         return false;
     a->good = good;
-    a->cap = cap;
     return true;
 }
 

@@ -110,19 +110,6 @@ void slant_session_close(slant_session *s)
     mem_free(s);
 }
 
-/* array with room for at least need items, what is in it kept; NULL when memory is out, array then
- * stays as it was. */
-static void *with_room(void *array, size_t *cap, size_t need, size_t item_bytes)
-{
-    if (need <= *cap)
-        return array;
-    size_t bigger = *cap * 2 > need ? *cap * 2 : need;
-    void *grown = mem_realloc(array, bigger, item_bytes);
-    if (grown != NULL)
-        *cap = bigger;
-    return grown;
-}
-
 static slant_status ready_workspace(slant_session *s, int n_tokens, slant_error *err)
 {
     const slant_engine *e = s->engine;
@@ -174,7 +161,7 @@ static slant_status add_windows(slant_session *s, size_t article, const cut_ids 
                 return status;
         }
         size_t at = (size_t)s->bounds[s->n_sequences];
-        int32_t *ids_here = with_room(s->ids, &s->ids_cap, at + most, sizeof *s->ids);
+        int32_t *ids_here = mem_with_room(s->ids, &s->ids_cap, at + most, sizeof *s->ids);
         if (ids_here == NULL)
             return out_of_memory(err);
         s->ids = ids_here;
@@ -206,7 +193,7 @@ static const char *whole_text(slant_session *s, const slant_text *text, size_t *
     if (!mem_add(text->title_bytes, text->text_bytes, size_bytes) ||
         !mem_add(*size_bytes, 1, size_bytes))
         return NULL;
-    char *joined = with_room(s->joined, &s->joined_cap, *size_bytes, 1);
+    char *joined = mem_with_room(s->joined, &s->joined_cap, *size_bytes, 1);
     if (joined == NULL)
         return NULL;
     s->joined = joined;
@@ -264,11 +251,11 @@ slant_status slant_classify(slant_session *s, const slant_text *texts, size_t n,
                             slant_result *results, slant_error *err)
 {
     size_t n_labels = (size_t)s->engine->info.n_labels, cap = s->sums_cap;
-    double *sums = with_room(s->sums, &cap, n, n_labels * sizeof *sums);
+    double *sums = mem_with_room(s->sums, &cap, n, n_labels * sizeof *sums);
     if (sums == NULL && n > 0)
         return out_of_memory(err);
     s->sums = sums;
-    double *weights = with_room(s->weights, &s->sums_cap, n, sizeof *weights);
+    double *weights = mem_with_room(s->weights, &s->sums_cap, n, sizeof *weights);
     if (weights == NULL && n > 0)
         return out_of_memory(err);
     s->weights = weights;

@@ -79,6 +79,19 @@ char *mem_strndup(const char *string, size_t size_bytes)
     return copy;
 }
 
+void *mem_with_room(void *array, size_t *cap, size_t need, size_t item_bytes)
+{
+    enum { LEAST = 16 };
+    if (need <= *cap)
+        return array;
+    size_t more = *cap > SIZE_MAX / 2 ? need : 2 * *cap;
+    more = more < need ? need : more < LEAST ? LEAST : more;
+    void *grown = mem_realloc(array, more, item_bytes);
+    if (grown != NULL)
+        *cap = more;
+    return grown;
+}
+
 char *mem_strdup(const char *string)
 {
     return mem_strndup(string, strlen(string));

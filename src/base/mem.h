@@ -12,6 +12,9 @@
 void *mem_alloc(size_t n_items, size_t item_bytes);
 void *mem_calloc(size_t n_items, size_t item_bytes);
 void *mem_realloc(void *pointer, size_t n_items, size_t item_bytes);
+/* array, of *cap items, with room for need of them and more, what is in it kept; *cap follows. NULL
+ * when memory is out: array and *cap are then as they were. */
+void *mem_with_room(void *array, size_t *cap, size_t need, size_t item_bytes);
 char *mem_strdup(const char *string);
 char *mem_strndup(const char *string, size_t size_bytes);
 void mem_free(void *pointer);

@@ -21,14 +21,10 @@ static size_t keep(batch *b, const char *bytes, size_t size_bytes)
 
 static slant_status add_record(batch *b, const slant_record *record, slant_error *err)
 {
-    if (b->n_items == b->cap) {
-        size_t cap = b->cap == 0 ? 64 : 2 * b->cap;
-        batch_item *items = mem_realloc(b->items, cap, sizeof *items);
-        if (items == NULL)
-            return out_of_memory(err);
-        b->items = items;
-        b->cap = cap;
-    }
+    batch_item *items = mem_with_room(b->items, &b->cap, b->n_items + 1, sizeof *items);
+    if (items == NULL)
+        return out_of_memory(err);
+    b->items = items;
     batch_item *item = &b->items[b->n_items++];
     *item = (batch_item){.row = record->row, .readable = record->status == SLANT_OK};
     item->file_at = keep(b, record->file, strlen(record->file));

@@ -40,7 +40,7 @@ static const option_row rows[] = {
     OPTION_HEAD("Measurement"),
     {OPTION_TEXT, 0, "compute", ARG(computes), .value = "LIST",
      .help = "how products are computed: int8, bf16, fp32, auto, several with commas",
-     .standard = "auto, and int8 where it is fast"},
+     .standard = "auto"},
     {OPTION_TEXT, 0, "lengths", ARG(lengths), .value = "LIST",
      .help = "tokens of the articles, with commas; 'short' stands for 64 texts of 20 to 60",
      .standard = "short,128,512,1024,4096,8192, as far as the model goes"},
@@ -78,12 +78,6 @@ static void report(void *context, const char *what, double share)
         cli_say("%3.0f %%  %s", 100 * share, what);
 }
 
-static bool should_stop(void *context)
-{
-    (void)context;
-    return interrupt_asked();
-}
-
 static slant_status measure(const bench_args *args, char **json, slant_error *err)
 {
     progress_style style = progress_style_for_stderr(args->quiet);
@@ -96,7 +90,7 @@ static slant_status measure(const bench_args *args, char **json, slant_error *er
                                    .seconds = args->seconds,
                                    .machine_only = args->machine,
                                    .report = report,
-                                   .should_stop = should_stop,
+                                   .should_stop = interrupt_should_stop,
                                    .context = &style};
     slant_status status = slant_bench(args->model, &options, json, err);
     if (style == PROGRESS_BAR)

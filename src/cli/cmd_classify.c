@@ -143,17 +143,16 @@ static slant_status open_output(classifier *c, slant_error *err)
 
 static slant_status open_reader(classifier *c, slant_error *err)
 {
-    static const char *const standard_input[] = {"-"};
     const classify_args *args = c->args;
     if (args->text != NULL)
         return SLANT_OK;
     slant_reader_options options =
         input_options_reader(&args->articles, slant_engine_get_info(c->engine)->title_field);
-    if (args->n_files > 0)
-        return slant_reader_open(args->files, args->n_files, &options, &c->reader, err);
-    if (isatty(STDIN_FILENO) && !args->quiet)
+    if (args->n_files == 0 && isatty(STDIN_FILENO) && !args->quiet)
         cli_say("reading an article from the terminal; Ctrl-D ends it");
-    return slant_reader_open(standard_input, 1, &options, &c->reader, err);
+    size_t n_files = args->n_files;
+    const char *const *files = inputs_or_standard(args->files, &n_files);
+    return slant_reader_open(files, n_files, &options, &c->reader, err);
 }
 
 static slant_status next_articles(classifier *c, size_t max_bytes, size_t max_items,

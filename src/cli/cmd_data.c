@@ -131,12 +131,6 @@ static void told(void *context, int64_t n_rows, double share)
     progress_update(context, n_rows, share);
 }
 
-static bool should_stop(void *context)
-{
-    (void)context;
-    return interrupt_asked();
-}
-
 static slant_reader_options reader_options(const data_args *args)
 {
     return (slant_reader_options){.input = (slant_input)args->input,
@@ -254,7 +248,6 @@ static void print_counts(const data_args *args, const slant_split *split)
 
 static slant_status split(const data_args *args, int64_t *n_left_out, slant_error *err)
 {
-    static const char *const standard_input[] = {"-"};
     progress bar;
     asked_parts parts = {0};
     slant_split *result = NULL;
@@ -264,17 +257,16 @@ static slant_status split(const data_args *args, int64_t *n_left_out, slant_erro
         .seed = (uint64_t)args->seed,
         .ignore_labels = args->ignore_labels,
         .skip_bad_rows = args->skip_bad_rows,
-        .watch = {told, should_stop, &bar},
+        .watch = {told, interrupt_should_stop, &bar},
     };
     progress_start(&bar, progress_style_for_stderr(args->quiet), "rows");
     slant_status status = parse_parts(args, &parts, &options, err);
     if (status == SLANT_OK)
         status = check_targets(args, &parts, err);
-    bool has_files = args->n_files > 0;
+    size_t n_files = args->n_files;
+    const char *const *files = inputs_or_standard(args->files, &n_files);
     if (status == SLANT_OK)
-        status =
-            slant_data_split(has_files ? args->files : standard_input,
-                             has_files ? args->n_files : 1, args->output, &options, &result, err);
+        status = slant_data_split(files, n_files, args->output, &options, &result, err);
     progress_hide(&bar);
     if (status == SLANT_OK) {
         print_counts(args, result);
@@ -287,25 +279,23 @@ static slant_status split(const data_args *args, int64_t *n_left_out, slant_erro
 
 static slant_status select_by_list(const data_args *args, int64_t *n_left_out, slant_error *err)
 {
-    static const char *const standard_input[] = {"-"};
     progress bar;
     slant_selection *result = NULL;
     slant_select_options options = {
         .reader = reader_options(args),
         .skip_missing = args->skip_missing,
         .first_of_doubles = args->first_of_doubles,
-        .watch = {told, should_stop, &bar},
+        .watch = {told, interrupt_should_stop, &bar},
     };
     slant_status status =
         inputs_check(args->files, args->n_files, args->recursive, args->output, err);
     if (status == SLANT_OK)
         status = inputs_check(&args->ids, 1, false, args->output, err);
     progress_start(&bar, progress_style_for_stderr(args->quiet), "rows");
-    bool has_files = args->n_files > 0;
+    size_t n_files = args->n_files;
+    const char *const *files = inputs_or_standard(args->files, &n_files);
     if (status == SLANT_OK)
-        status = slant_data_select(has_files ? args->files : standard_input,
-                                   has_files ? args->n_files : 1, args->ids, args->output, &options,
-                                   &result, err);
+        status = slant_data_select(files, n_files, args->ids, args->output, &options, &result, err);
     progress_hide(&bar);
     if (status == SLANT_OK) {
         *n_left_out = tell_left_out(&result->missing, "missing ids");

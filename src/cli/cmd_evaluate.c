@@ -79,15 +79,8 @@ static void told(void *context, int64_t n_articles, double share)
     progress_update(&run->bar, n_articles, share);
 }
 
-static bool should_stop(void *context)
-{
-    (void)context;
-    return interrupt_asked();
-}
-
 static slant_status evaluate(evaluate_run *run, slant_error *err)
 {
-    static const char *const standard_input[] = {"-"};
     const evaluate_args *args = run->args;
     slant_evaluate_options options = {
         .session = {.n_threads = args->model.threads,
@@ -96,16 +89,16 @@ static slant_status evaluate(evaluate_run *run, slant_error *err)
         .reader = input_options_reader(&args->articles, NULL),
         .skip_bad_rows = args->skip_bad_rows,
         .progress = told,
-        .should_stop = should_stop,
+        .should_stop = interrupt_should_stop,
         .context = run,
     };
     reading_options_apply(&args->reading, &options.session);
     options.reader.label_field = args->label_field;
     progress_start(&run->bar, progress_style_for_stderr(args->quiet), "articles");
-    bool has_files = args->n_files > 0;
+    size_t n_files = args->n_files;
+    const char *const *files = inputs_or_standard(args->files, &n_files);
     slant_status status =
-        slant_evaluate(run->engine, has_files ? args->files : standard_input,
-                       has_files ? args->n_files : 1, &options, &run->evaluation, err);
+        slant_evaluate(run->engine, files, n_files, &options, &run->evaluation, err);
     progress_hide(&run->bar);
     return status;
 }

@@ -80,12 +80,6 @@ static const option_table table = {
     .n_rows = sizeof rows / sizeof *rows,
 };
 
-static bool should_stop(void *context)
-{
-    (void)context;
-    return interrupt_asked();
-}
-
 /* A number's name for a person, and for a program. */
 typedef struct report_row {
     const char *words, *key;
@@ -174,7 +168,7 @@ static slant_status merge(const merge_args *args, slant_error *err)
         .n_articles = args->articles != NULL,
         .text_field = args->text_field,
         .title_field = args->title_field,
-        .should_stop = should_stop,
+        .should_stop = interrupt_should_stop,
     };
     interrupt_watch();
     slant_status status = slant_merge(args->model, args->adapter, args->output, &options,

@@ -174,16 +174,15 @@ static slant_status flush_rows(tokenize_run *run, slant_error *err)
 
 static slant_status tokenize_files(tokenize_run *run, slant_error *err)
 {
-    static const char *const standard_input[] = {"-"};
     const tokenize_args *args = run->args;
     slant_reader_options options = {.input = (slant_input)args->input,
                                     .text_field = args->text_field,
                                     .id_field = args->id_field,
                                     .recursive = args->recursive,
                                     .lossy = args->lossy};
-    slant_status status =
-        slant_reader_open(args->n_files > 0 ? args->files : standard_input,
-                          args->n_files > 0 ? args->n_files : 1, &options, &run->reader, err);
+    size_t n_files = args->n_files;
+    const char *const *files = inputs_or_standard(args->files, &n_files);
+    slant_status status = slant_reader_open(files, n_files, &options, &run->reader, err);
     while (status == SLANT_OK) {
         slant_record record = {0};
         status = slant_reader_next(run->reader, &record, err);

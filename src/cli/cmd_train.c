@@ -239,12 +239,6 @@ static void report(void *context, const slant_train_event *e)
         cli_say_lines(e->text);
 }
 
-static bool should_stop(void *context)
-{
-    (void)context;
-    return interrupt_asked();
-}
-
 static slant_status fill_recipe(slant_recipe *recipe, const train_options *o,
                                 const train_args *args, bool quiet, slant_error *err)
 {
@@ -267,7 +261,7 @@ static slant_status train(const train_options *o, const train_args *args, slant_
     slant_recipe *recipe;
     bool is_first = slant_team_rank(team) == 0, quiet = args->quiet || !is_first;
     teller t = {.style = progress_style_for_stderr(quiet)};
-    slant_train_options options = {report, should_stop, &t, team};
+    slant_train_options options = {report, interrupt_should_stop, &t, team};
     slant_status status = slant_recipe_open(&recipe, &err);
     if (status == SLANT_OK)
         status = fill_recipe(recipe, o, args, quiet, &err);

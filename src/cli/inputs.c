@@ -60,3 +60,12 @@ slant_status inputs_check(const char *const *inputs, size_t n_inputs, bool recur
     }
     return SLANT_OK;
 }
+
+const char *const *inputs_or_standard(const char *const *files, size_t *n_files)
+{
+    static const char *const standard_input[] = {"-"};
+    if (*n_files > 0)
+        return files;
+    *n_files = 1;
+    return standard_input;
+}

@@ -12,4 +12,7 @@
 slant_status inputs_check(const char *const *inputs, size_t n_inputs, bool recursive,
                           const char *output, slant_error *err);
 
+/* The files, or standard input where there are none; *n_files follows. */
+const char *const *inputs_or_standard(const char *const *files, size_t *n_files);
+
 #endif

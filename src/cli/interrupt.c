@@ -26,6 +26,12 @@ bool interrupt_asked(void)
     return received != 0;
 }
 
+bool interrupt_should_stop(void *context)
+{
+    (void)context;
+    return interrupt_asked();
+}
+
 void interrupt_end(void)
 {
     if (received == 0)

@@ -7,6 +7,7 @@
 
 void interrupt_watch(void);
 bool interrupt_asked(void);
+bool interrupt_should_stop(void *context); /* the same, as the library asks */
 /* Ends the process the way the signal would have, so that a shell sees why. Returns if none came.
  */
 void interrupt_end(void);

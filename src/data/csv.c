@@ -40,14 +40,10 @@ static bool end_field(csv *c, const char *bytes, size_t end, bool at_newline)
     if (c->n_fields == CSV_MAX_FIELDS) {
         c->n_dropped++;
     } else {
-        if (c->n_fields == c->cap) {
-            size_t cap = c->cap == 0 ? 16 : 2 * c->cap;
-            csv_field *fields = mem_realloc(c->fields, cap, sizeof *fields);
-            if (fields == NULL)
-                return false;
-            c->fields = fields;
-            c->cap = cap;
-        }
+        csv_field *fields = mem_with_room(c->fields, &c->cap, c->n_fields + 1, sizeof *fields);
+        if (fields == NULL)
+            return false;
+        c->fields = fields;
         c->fields[c->n_fields++] = c->field;
     }
     c->state = CSV_FIELD_START;

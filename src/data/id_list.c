@@ -66,14 +66,10 @@ static slant_status keep_id(listing *l, const char *id, size_t id_bytes, slant_e
     if (id_bytes == 0 || memchr(id, '\0', id_bytes) != NULL)
         return status_fail(err, SLANT_ERR_FORMAT, "row %" PRId64 ": %s", l->row,
                            id_bytes == 0 ? "no id" : "a NUL byte in the id");
-    if (list->n == list->cap) {
-        size_t cap = list->cap == 0 ? 1024 : 2 * list->cap;
-        const char **ids = mem_realloc(list->ids, cap, sizeof *ids);
-        if (ids == NULL)
-            return out_of_memory(err);
-        list->ids = ids;
-        list->cap = cap;
-    }
+    const char **ids = mem_with_room(list->ids, &list->cap, list->n + 1, sizeof *ids);
+    if (ids == NULL)
+        return out_of_memory(err);
+    list->ids = ids;
     list->ids[list->n] = arena_strndup(&list->memory, id, id_bytes);
     return list->ids[list->n++] == NULL ? out_of_memory(err) : SLANT_OK;
 }

@@ -14,14 +14,10 @@ static slant_status out_of_memory(slant_error *err)
 
 static slant_status add_item(inputs *list, input item, slant_error *err)
 {
-    if (list->n_items == list->cap) {
-        size_t cap = list->cap == 0 ? 16 : 2 * list->cap;
-        input *items = mem_realloc(list->items, cap, sizeof *items);
-        if (items == NULL)
-            return out_of_memory(err);
-        list->items = items;
-        list->cap = cap;
-    }
+    input *items = mem_with_room(list->items, &list->cap, list->n_items + 1, sizeof *items);
+    if (items == NULL)
+        return out_of_memory(err);
+    list->items = items;
     list->items[list->n_items++] = item;
     return SLANT_OK;
 }
@@ -68,14 +64,10 @@ static int compare_names(const void *a, const void *b)
 
 static bool add_name(inputs *list, folder *f, const char *path, const char *name)
 {
-    if (f->n_names == f->cap) {
-        size_t cap = f->cap == 0 ? 64 : 2 * f->cap;
-        char **names = mem_realloc(f->names, cap, sizeof *names);
-        if (names == NULL)
-            return false;
-        f->names = names;
-        f->cap = cap;
-    }
+    char **names = mem_with_room(f->names, &f->cap, f->n_names + 1, sizeof *names);
+    if (names == NULL)
+        return false;
+    f->names = names;
     const char *slash = path[0] != '\0' && path[strlen(path) - 1] == '/' ? "" : "/";
     char *joined = arena_printf(&list->strings, "%s%s%s", path, slash, name);
     if (joined == NULL)

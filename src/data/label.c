@@ -3,7 +3,6 @@
 #include "base/buf.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +37,7 @@ static int find_name(const json_t *label, const char *const *names, int n_labels
     return -1;
 }
 
-/* A name, or an index that a table wrote as a string: as in training. */
+/* A name, or an index that a table wrote as a string. */
 static int find_string(const json_t *label, const char *const *names, int n_labels)
 {
     int named = find_name(label, names, n_labels);
@@ -52,6 +51,14 @@ static int find_string(const json_t *label, const char *const *names, int n_labe
     return is_number && index >= 0 && index < n_labels ? (int)index : -1;
 }
 
+int label_find(const json_t *label, const char *const *names, int n_labels)
+{
+    if (json_is_string(label))
+        return find_string(label, names, n_labels);
+    json_int_t index = json_is_integer(label) ? json_integer_value(label) : -1;
+    return index >= 0 && index < n_labels ? (int)index : -1;
+}
+
 slant_status label_index(const char *label_json, const char *const *names, int n_labels, int *index,
                          slant_error *err)
 {
@@ -60,11 +67,7 @@ slant_status label_index(const char *label_json, const char *const *names, int n
     *index = -1;
     if (label == NULL || json_is_null(label))
         return status_fail(err, SLANT_ERR_FORMAT, "no label");
-    if (json_is_string(label))
-        *index = find_string(label, names, n_labels);
-    else if (json_is_integer(label) && json_integer_value(label) >= 0 &&
-             json_integer_value(label) < n_labels)
-        *index = (int)json_integer_value(label);
+    *index = label_find(label, names, n_labels);
     json_decref(label);
     return *index >= 0 ? SLANT_OK : unknown(label_json, names, n_labels, err);
 }

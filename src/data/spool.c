@@ -47,14 +47,10 @@ slant_status spool_open(spool *s, const char *dir, slant_error *err)
 
 slant_status spool_add(spool *s, const char *row, size_t row_bytes, slant_error *err)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap == 0 ? 1024 : 2 * s->cap;
-        uint64_t *ends = mem_realloc(s->ends, cap, sizeof *ends);
-        if (ends == NULL)
-            return out_of_memory(err);
-        s->ends = ends;
-        s->cap = cap;
-    }
+    uint64_t *ends = mem_with_room(s->ends, &s->cap, s->n + 1, sizeof *ends);
+    if (ends == NULL)
+        return out_of_memory(err);
+    s->ends = ends;
     if (fwrite(row, 1, row_bytes, s->stream) != row_bytes)
         return status_errno(err, errno, "rows cannot be put by on the disk");
     s->ends[s->n] = (s->n > 0 ? s->ends[s->n - 1] : 0) + row_bytes;

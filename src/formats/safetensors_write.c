@@ -66,14 +66,10 @@ slant_status safetensors_writer_metadata(safetensors_writer *w, const char *key,
 /* Adds a tensor behind those that are planned already. */
 static bool plan_tensor(safetensors_writer *w, const tensor_view *view, bool is_filler)
 {
-    if (w->n_tensors == w->cap) {
-        size_t cap = w->cap == 0 ? 64 : 2 * w->cap;
-        planned_tensor *plan = mem_realloc(w->plan, cap, sizeof *plan);
-        if (plan == NULL)
-            return false;
-        w->plan = plan;
-        w->cap = cap;
-    }
+    planned_tensor *plan = mem_with_room(w->plan, &w->cap, w->n_tensors + 1, sizeof *plan);
+    if (plan == NULL)
+        return false;
+    w->plan = plan;
     planned_tensor tensor = {.name = arena_strdup(&w->memory, view->name),
                              .begin = w->planned_bytes,
                              .is_filler = is_filler};

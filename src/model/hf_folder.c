@@ -17,6 +17,16 @@ static slant_status out_of_memory(const char *dir, slant_error *err)
     return status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", dir);
 }
 
+static slant_status write_bytes(const char *dir, const char *name, const char *bytes,
+                                size_t size_bytes, slant_error *err)
+{
+    char *path = file_join(dir, name);
+    slant_status status =
+        path == NULL ? out_of_memory(dir, err) : file_write_whole(path, bytes, size_bytes, err);
+    mem_free(path);
+    return status;
+}
+
 /* --- tensors ---------------------------------------------------------------------------------- */
 
 /* Rows of any type, written as BF16; n_dims 1: a vector [n_in]. */
@@ -107,22 +117,23 @@ static void add_all(tensor_list *list, merger *g, const model *m)
     add_narrow(list, "score", ".weight", DTYPE_F32, 2, c->n_labels, c->hidden_size, m->score);
 }
 
-static slant_status write_tensors(const model *m, merger *g, const char *path, slant_error *err)
+static slant_status name_format(const void *context, const tensor_list *list, safetensors_writer *w,
+                                slant_error *err)
+{
+    (void)context, (void)list;
+    return safetensors_writer_metadata(w, "format", "pt", err);
+}
+
+static slant_status write_tensors(const model *m, merger *g, const char *dir, slant_error *err)
 {
     tensor_list list = {0};
-    safetensors_writer *w = NULL;
+    char *path = file_join(dir, "model.safetensors");
     add_all(&list, g, m);
-    slant_status status =
-        list.failed ? out_of_memory(path, err) : safetensors_writer_open(path, 1, &w, err);
-    if (status == SLANT_OK)
-        status = safetensors_writer_metadata(w, "format", "pt", err);
-    if (status == SLANT_OK)
-        status = tensor_list_write(&list, g, w, err);
-    if (status == SLANT_OK)
-        status = safetensors_writer_commit(w, err);
-    else
-        safetensors_writer_abort(w);
+    slant_status status = path == NULL
+                              ? out_of_memory(dir, err)
+                              : tensor_list_save(&list, g, path, 1, name_format, NULL, err);
     tensor_list_free(&list);
+    mem_free(path);
     return status;
 }
 
@@ -180,15 +191,12 @@ static json_t *config_of(const model *m, bool is_nf4)
 
 static slant_status write_json(const char *dir, const char *name, json_t *value, slant_error *err)
 {
-    char *path = file_join(dir, name);
     char *text = value == NULL
                      ? NULL
                      : json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    slant_status status = path == NULL || text == NULL
-                              ? out_of_memory(dir, err)
-                              : file_write_whole(path, text, strlen(text), err);
+    slant_status status =
+        text == NULL ? out_of_memory(dir, err) : write_bytes(dir, name, text, strlen(text), err);
     free(text); /* jansson's */
-    mem_free(path);
     json_decref(value);
     return status;
 }
@@ -198,16 +206,13 @@ static slant_status write_json(const char *dir, const char *name, json_t *value,
 static slant_status copy_file(const char *from, const char *to, const char *name, slant_error *err)
 {
     buf bytes = {0};
-    char *old_path = file_join(from, name), *new_path = file_join(to, name);
-    slant_status status = old_path == NULL || new_path == NULL
-                              ? out_of_memory(to, err)
-                              : file_read(old_path, COPY_MAX_BYTES, &bytes, err);
+    char *path = file_join(from, name);
+    slant_status status =
+        path == NULL ? out_of_memory(to, err) : file_read(path, COPY_MAX_BYTES, &bytes, err);
     if (status == SLANT_OK)
-        status =
-            file_write_whole(new_path, bytes.data == NULL ? "" : bytes.data, bytes.size_bytes, err);
+        status = write_bytes(to, name, bytes.data == NULL ? "" : bytes.data, bytes.size_bytes, err);
     buf_free(&bytes);
-    mem_free(old_path);
-    mem_free(new_path);
+    mem_free(path);
     return status;
 }
 
@@ -251,13 +256,10 @@ static slant_status write_tokenizer_config(const model *m, const char *dir, slan
 static slant_status write_tables(const model *m, const char *dir, slant_error *err)
 {
     buf json = {0};
-    char *path = file_join(dir, "tokenizer.json");
-    slant_status status = path == NULL ? out_of_memory(dir, err)
-                                       : tokenizer_to_json(m->tokenizer, m->path, &json, err);
+    slant_status status = tokenizer_to_json(m->tokenizer, m->path, &json, err);
     if (status == SLANT_OK)
-        status = file_write_whole(path, json.data, json.size_bytes, err);
+        status = write_bytes(dir, "tokenizer.json", json.data, json.size_bytes, err);
     buf_free(&json);
-    mem_free(path);
     return status;
 }
 
@@ -279,16 +281,6 @@ static slant_status write_tokenizer(const model *m, const char *dir, slant_error
 
 /* --- the folder ------------------------------------------------------------------------------- */
 
-static slant_status write_text(const char *dir, const char *name, const char *text,
-                               slant_error *err)
-{
-    char *path = file_join(dir, name);
-    slant_status status =
-        path == NULL ? out_of_memory(dir, err) : file_write_whole(path, text, strlen(text), err);
-    mem_free(path);
-    return status;
-}
-
 slant_status hf_folder_write(const model *m, merger *g, const char *remembered, const char *dir,
                              slant_error *err)
 {
@@ -297,15 +289,13 @@ slant_status hf_folder_write(const model *m, merger *g, const char *remembered, 
                            "%s: its rotary frequencies are scaled by a tensor, which config.json "
                            "cannot say; a .slant file can hold it",
                            m->path);
-    char *path = file_join(dir, "model.safetensors");
-    slant_status status = path == NULL ? out_of_memory(dir, err) : write_tensors(m, g, path, err);
+    slant_status status = write_tensors(m, g, dir, err);
     if (status == SLANT_OK)
         status =
             write_json(dir, "config.json", config_of(m, merger_form(g) == MERGE_NF4_FLAT), err);
     if (status == SLANT_OK)
         status = write_tokenizer(m, dir, err);
     if (status == SLANT_OK && remembered != NULL)
-        status = write_text(dir, "slant.json", remembered, err);
-    mem_free(path);
+        status = write_bytes(dir, "slant.json", remembered, strlen(remembered), err);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "model/linear.h"
 
 #include "base/thread.h"
+#include "model/plan.h"
 
 #include <string.h>
 
@@ -32,11 +33,6 @@ static int panels_of(const kernel_weight *w)
     return (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Of a block of the base's weights, or of the whole of A, in one precision. */
 static size_t block_bytes(const workspace *w, const layer_precision *l, int n_in, int rank)
 {
@@ -44,18 +40,20 @@ static size_t block_bytes(const workspace *w, const layer_precision *l, int n_in
     size_t one = w->kernels->panel_bytes(l->compute, n_in, 1);
     size_t a = w->kernels->panel_bytes(l->compute, n_in, panels_of_a);
     size_t low_a = w->kernels->panel_bytes(l->lora_compute, n_in, panels_of_a);
-    return larger(larger(one, BLOCK_BYTES), larger(a, low_a));
+    return plan_larger(plan_larger(one, BLOCK_BYTES), plan_larger(a, low_a));
 }
 
 size_t linear_panel_bytes(const workspace *w, int n_in, int rank)
 {
-    return larger(block_bytes(w, &w->fine, n_in, rank), block_bytes(w, &w->coarse, n_in, rank));
+    return plan_larger(block_bytes(w, &w->fine, n_in, rank),
+                       block_bytes(w, &w->coarse, n_in, rank));
 }
 
 size_t linear_low_panel_bytes(const workspace *w, int rank)
 {
-    return larger(w->kernels->panel_bytes(w->fine.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS),
-                  w->kernels->panel_bytes(w->coarse.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS));
+    return plan_larger(
+        w->kernels->panel_bytes(w->fine.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS),
+        w->kernels->panel_bytes(w->coarse.lora_compute, rank, LINEAR_MAX_BLOCK_PANELS));
 }
 
 void linear_low_rank(const workspace *w, thread_scratch *scratch, const lora *adapter,

@@ -53,28 +53,23 @@ typedef struct merge_sizes {
     size_t n_straddling;                /* n_values of those that they cannot */
 } merge_sizes;
 
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static merge_sizes measure(const model *m)
 {
     merge_sizes s = {0};
     for (int i = 0; i < m->config.n_layers * LINEAR_COUNT; i++) {
         const linear *l = &m->layers[i / LINEAR_COUNT].linears[i % LINEAR_COUNT];
         size_t n_out = (size_t)l->w.n_out, n_in = (size_t)l->w.n_in, rank = (size_t)l->adapter.rank;
-        s.n_values = max_size(s.n_values, n_out * n_in);
-        s.n_in = max_size(s.n_in, n_in);
-        s.n_out = max_size(s.n_out, n_out);
-        s.rank_in = max_size(s.rank_in, rank * n_in);
-        s.rank_out = max_size(s.rank_out, rank * n_out);
+        s.n_values = plan_larger(s.n_values, n_out * n_in);
+        s.n_in = plan_larger(s.n_in, n_in);
+        s.n_out = plan_larger(s.n_out, n_out);
+        s.rank_in = plan_larger(s.rank_in, rank * n_in);
+        s.rank_out = plan_larger(s.rank_out, rank * n_out);
         if (n_in % NF4_BLOCK != 0) {
-            s.n_straddling = max_size(s.n_straddling, n_out * n_in);
+            s.n_straddling = plan_larger(s.n_straddling, n_out * n_in);
             continue;
         }
-        s.panel_bytes = max_size(s.panel_bytes, nf4_panel_code_bytes(l->w.n_out, l->w.n_in));
-        s.n_panel_absmax = max_size(s.n_panel_absmax, nf4_panel_n_absmax(l->w.n_out, l->w.n_in));
+        s.panel_bytes = plan_larger(s.panel_bytes, nf4_panel_code_bytes(l->w.n_out, l->w.n_in));
+        s.n_panel_absmax = plan_larger(s.n_panel_absmax, nf4_panel_n_absmax(l->w.n_out, l->w.n_in));
     }
     return s;
 }

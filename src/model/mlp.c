@@ -2,6 +2,7 @@
 
 #include "base/thread.h"
 #include "model/linear.h"
+#include "model/plan.h"
 #include "model/tape.h"
 
 /* Rows for which a unit of gate and up is made at a time, and bytes of its panels at most. */
@@ -86,9 +87,7 @@ static size_t unit_bytes(const workspace *w, const layer_precision *l, const mod
 
 size_t mlp_panel_bytes(const workspace *w, const model *m)
 {
-    size_t fine = unit_bytes(w, &w->fine, &m->config),
-           coarse = unit_bytes(w, &w->coarse, &m->config);
-    return fine > coarse ? fine : coarse;
+    return plan_larger(unit_bytes(w, &w->fine, &m->config), unit_bytes(w, &w->coarse, &m->config));
 }
 
 size_t mlp_columns_bytes(const model *m)

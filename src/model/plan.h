@@ -17,6 +17,12 @@ typedef struct planner {
 void *plan_piece(planner *p, size_t n_items, size_t item_bytes);
 void plan_acts(planner *p, acts *x, slant_compute compute, int n_tokens, int n_in);
 
+/* The larger of two needs for one piece. */
+static inline size_t plan_larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* n_out rounded up to whole panels. */
 size_t plan_to_panel(size_t n_out);
 

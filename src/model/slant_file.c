@@ -122,9 +122,17 @@ static void add_all(tensor_list *list, merger *g, const model *m)
         embedding->is_mapped = true;
 }
 
-static slant_status write_metadata(safetensors_writer *w, const tensor_list *list, const model *m,
-                                   const char *digest, const char *remembered, slant_error *err)
+/* What the file says of the model beside its tensors. */
+typedef struct description {
+    const model *m;
+    const char *digest, *remembered; /* NULL: nothing */
+} description;
+
+static slant_status write_metadata(const void *context, const tensor_list *list,
+                                   safetensors_writer *w, slant_error *err)
 {
+    const description *d = context;
+    const model *m = d->m;
     buf config = {0};
     model_config_to_json(&m->config, &config);
     slant_status status =
@@ -133,8 +141,8 @@ static slant_status write_metadata(safetensors_writer *w, const tensor_list *lis
                                     {SLANT_FILE_VERSION_KEY, SLANT_FILE_VERSION},
                                     {SLANT_FILE_CONFIG_KEY, config.data},
                                     {SLANT_FILE_SOURCE_KEY, m->source_kind},
-                                    {SLANT_FILE_DIGEST_KEY, digest},
-                                    {SLANT_FILE_SIDECAR_KEY, remembered}};
+                                    {SLANT_FILE_DIGEST_KEY, d->digest},
+                                    {SLANT_FILE_SIDECAR_KEY, d->remembered}};
     for (size_t i = 0; status == SLANT_OK && i < sizeof pairs / sizeof *pairs; i++)
         if (pairs[i][1] != NULL)
             status = safetensors_writer_metadata(w, pairs[i][0], pairs[i][1], err);
@@ -153,20 +161,11 @@ static slant_status write_metadata(safetensors_writer *w, const tensor_list *lis
 static slant_status write_file(const model *m, merger *g, const char *digest,
                                const char *remembered, const char *path, slant_error *err)
 {
+    description d = {m, digest, remembered};
     tensor_list list = {0};
-    safetensors_writer *w = NULL;
     add_all(&list, g, m);
-    slant_status status = list.failed
-                              ? status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", path)
-                              : safetensors_writer_open(path, SLANT_FILE_ALIGNMENT, &w, err);
-    if (status == SLANT_OK)
-        status = write_metadata(w, &list, m, digest, remembered, err);
-    if (status == SLANT_OK)
-        status = tensor_list_write(&list, g, w, err);
-    if (status == SLANT_OK)
-        status = safetensors_writer_commit(w, err);
-    else
-        safetensors_writer_abort(w);
+    slant_status status =
+        tensor_list_save(&list, g, path, SLANT_FILE_ALIGNMENT, write_metadata, &d, err);
     tensor_list_free(&list);
     return status;
 }

@@ -202,8 +202,9 @@ static void low_rank_of(pass *p, thread_scratch *scratch, const linear *l, int w
     scaled.scale = tape_adapter_scale(t, &l->adapter);
     in = drop(p, tape_scratch_of(p, scratch), which, in, row, n_rows);
     linear_low_rank(w, scratch, &scaled, in.x, in.x_row, n_rows, &w->now.low[which], row);
-    tape_round(t, (float *)w->now.low[which].data + (size_t)row * w->now.low[which].stride,
-               t->half ? (size_t)n_rows * w->now.low[which].stride : 0);
+    if (t->half)
+        tape_round(t, (float *)w->now.low[which].data + (size_t)row * w->now.low[which].stride,
+                   (size_t)n_rows * w->now.low[which].stride);
     if (t->recording)
         keep_low(p, which, row, n_rows);
 }

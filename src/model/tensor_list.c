@@ -7,26 +7,17 @@
 /* Bytes given to the writer at a time. */
 #define PIECE_BYTES ((size_t)8 << 20)
 
-static bool grow(tensor_list *list)
-{
-    size_t cap = list->cap == 0 ? 256 : 2 * list->cap;
-    tensor_item *items = mem_realloc(list->items, cap, sizeof *items);
-    if (items == NULL)
-        return false;
-    list->items = items;
-    list->cap = cap;
-    return true;
-}
-
 tensor_item *tensor_list_add(tensor_list *list, const char *name, const char *suffix,
                              tensor_view view)
 {
-    if (list->failed || (list->n_items == list->cap && !grow(list))) {
-        list->failed = true;
-        return NULL;
+    tensor_item *items =
+        list->failed ? NULL
+                     : mem_with_room(list->items, &list->cap, list->n_items + 1, sizeof *items);
+    if (items != NULL) {
+        list->items = items;
+        view.name = arena_printf(&list->memory, "%s%s", name, suffix);
     }
-    view.name = arena_printf(&list->memory, "%s%s", name, suffix);
-    if (view.name == NULL) {
+    if (items == NULL || view.name == NULL) {
         list->failed = true;
         return NULL;
     }
@@ -104,8 +95,8 @@ static slant_status write_converted(safetensors_writer *w, const tensor_item *it
     return status;
 }
 
-slant_status tensor_list_write(const tensor_list *list, merger *g, safetensors_writer *w,
-                               slant_error *err)
+static slant_status write_tensors(const tensor_list *list, merger *g, safetensors_writer *w,
+                                  slant_error *err)
 {
     slant_status status = SLANT_OK;
     const linear *made = NULL;
@@ -119,5 +110,24 @@ slant_status tensor_list_write(const tensor_list *list, merger *g, safetensors_w
                      ? write_bytes(w, item, err)
                      : write_converted(w, item, err);
     }
+    return status;
+}
+
+slant_status tensor_list_save(const tensor_list *list, merger *g, const char *path,
+                              size_t alignment, tensor_list_metadata metadata, const void *context,
+                              slant_error *err)
+{
+    safetensors_writer *w = NULL;
+    slant_status status = list->failed
+                              ? status_fail(err, SLANT_ERR_MEMORY, "%s: out of memory", path)
+                              : safetensors_writer_open(path, alignment, &w, err);
+    if (status == SLANT_OK)
+        status = metadata(context, list, w, err);
+    if (status == SLANT_OK)
+        status = write_tensors(list, g, w, err);
+    if (status == SLANT_OK)
+        status = safetensors_writer_commit(w, err);
+    else
+        safetensors_writer_abort(w);
     return status;
 }

@@ -31,9 +31,14 @@ void tensor_list_add_floats(tensor_list *list, const char *name, const char *suf
                             const float *values, int64_t n);
 void tensor_list_free(tensor_list *list);
 
-/* Declares all tensors and gives their bytes. g makes those that have to be made; NULL: none has.
- */
-slant_status tensor_list_write(const tensor_list *list, merger *g, safetensors_writer *w,
-                               slant_error *err);
+/* What a file says beside its tensors. */
+typedef slant_status (*tensor_list_metadata)(const void *context, const tensor_list *list,
+                                             safetensors_writer *w, slant_error *err);
+
+/* The tensors as the safetensors file path, which is there whole or not at all. g makes those that
+ * have to be made; NULL: none has. */
+slant_status tensor_list_save(const tensor_list *list, merger *g, const char *path,
+                              size_t alignment, tensor_list_metadata metadata, const void *context,
+                              slant_error *err);
 
 #endif

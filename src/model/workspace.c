@@ -70,9 +70,8 @@ static void plan(planner *p, workspace *w, const model *m)
         max_int(max_int(c->hidden_size, q_out), max_int(c->intermediate_size, widest_rank));
     for (int t = 0; t < w->n_threads; t++) {
         thread_scratch *s = &w->threads[t];
-        size_t of_linear = linear_panel_bytes(w, widest, widest_rank);
-        size_t of_mlp = mlp_panel_bytes(w, m);
-        s->panels = plan_piece(p, of_linear > of_mlp ? of_linear : of_mlp, 1);
+        s->panels = plan_piece(
+            p, plan_larger(linear_panel_bytes(w, widest, widest_rank), mlp_panel_bytes(w, m)), 1);
         s->gate_up = plan_piece(p, mlp_columns_bytes(m), 1);
         s->panel_scales =
             plan_piece(p,

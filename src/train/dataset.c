@@ -22,37 +22,22 @@ static slant_status out_of_memory(reading *r)
     return status_fail(r->err, SLANT_ERR_MEMORY, "out of memory for the articles");
 }
 
-/* array with room for need items; NULL when memory is out. */
-static void *grown(void *array, size_t *cap, size_t need, size_t item_bytes)
-{
-    if (need <= *cap)
-        return array;
-    size_t bigger = *cap * 2 > need ? *cap * 2 : need + 1024;
-    void *more = mem_realloc(array, bigger, item_bytes);
-    if (more != NULL)
-        *cap = bigger;
-    return more;
-}
-
 static bool make_room(reading *r, size_t n_ids)
 {
     dataset *d = r->d;
     size_t rows = (size_t)d->n + 2, cap = r->rows_cap;
-    int32_t *ids = grown(d->ids, &r->ids_cap, d->starts[d->n] + n_ids, sizeof *ids);
+    int32_t *ids = mem_with_room(d->ids, &r->ids_cap, d->starts[d->n] + n_ids, sizeof *ids);
     if (ids == NULL)
         return false;
     d->ids = ids;
-    if (rows <= r->rows_cap)
-        return true;
-    size_t *starts = grown(d->starts, &cap, rows, sizeof *starts);
+    size_t *starts = mem_with_room(d->starts, &cap, rows, sizeof *starts);
     if (starts == NULL)
         return false;
     d->starts = starts;
-    char **names = mem_realloc(d->names, cap, sizeof *names);
+    char **names = mem_with_room(d->names, &r->rows_cap, rows, sizeof *names);
     if (names == NULL)
         return false;
     d->names = names;
-    r->rows_cap = cap;
     return true;
 }
 

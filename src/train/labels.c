@@ -1,6 +1,7 @@
 #include "train/labels.h"
 
-#include <errno.h>
+#include "data/label.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,33 +84,13 @@ slant_status labels_from_data(label_set *set, const json_t *rows, arena *memory,
     return whole ? numbered(set, highest, memory, err) : named(set, rows, memory, err);
 }
 
-/* A whole number indexes the labels and a string names one; "2" may be an index that a table made a
- * string of. -1: neither. */
-static int label_index(const label_set *set, const json_t *row)
-{
-    const char *name = json_string_value(row);
-    if (name == NULL)
-        return json_is_integer(row) && json_integer_value(row) >= 0 &&
-                       json_integer_value(row) < set->n
-                   ? (int)json_integer_value(row)
-                   : -1;
-    for (int i = 0; i < set->n; i++)
-        if (strcmp(set->names[i], name) == 0)
-            return i;
-    char *end;
-    errno = 0;
-    long index = strtol(name, &end, 10);
-    return end != name && *end == '\0' && errno == 0 && index >= 0 && index < set->n ? (int)index
-                                                                                     : -1;
-}
-
 static slant_status read_indices(const label_set *set, const json_t *rows, char *const *names,
                                  int *labels, slant_error *err)
 {
     char text[SHOWN_CHARS];
     size_t n = json_array_size(rows);
     for (size_t i = 0; i < n; i++) {
-        labels[i] = label_index(set, json_array_get(rows, i));
+        labels[i] = label_find(json_array_get(rows, i), set->names, set->n);
         if (labels[i] < 0)
             return status_fail(err, SLANT_ERR_FORMAT,
                                "%s: label %s is none of the %d labels (%s … %s)", names[i],

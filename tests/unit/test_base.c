@@ -79,6 +79,30 @@ static void chosen_allocation_fails(void **state)
     mem_free(third);
 }
 
+static void arrays_grow_and_keep_what_they_hold(void **state)
+{
+    (void)state;
+    size_t cap = 0;
+    int *items = NULL;
+    for (int i = 0; i < 1000; i++) {
+        items = mem_with_room(items, &cap, (size_t)i + 1, sizeof *items);
+        assert_non_null(items);
+        assert_true(cap > (size_t)i);
+        items[i] = i;
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(items[i], i);
+    size_t before = cap;
+    assert_ptr_equal(mem_with_room(items, &cap, 3, sizeof *items), items);
+    assert_null(mem_with_room(items, &cap, SIZE_MAX / 2, sizeof *items));
+    mem_fail_at(1, false);
+    assert_null(mem_with_room(items, &cap, before + 1, sizeof *items));
+    mem_fail_at(0, false);
+    assert_int_equal(cap, before);
+    assert_int_equal(items[999], 999);
+    mem_free(items);
+}
+
 static void arena_pieces_are_zero_and_aligned(void **state)
 {
     (void)state;
@@ -260,6 +284,7 @@ int main(void)
         cmocka_unit_test(every_status_has_its_text),
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(chosen_allocation_fails),
+        cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
         cmocka_unit_test(arena_pieces_are_zero_and_aligned),
         cmocka_unit_test(doubles_print_as_python_prints_them),
         cmocka_unit_test(json_strings_are_escaped),
