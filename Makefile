@@ -32,9 +32,9 @@ test:
 	$(MAKE) --no-print-directory check
 
 check:
-	cmake --preset release
+	cmake --preset release -DSLANT_TESTS=ON
 	cmake --build build/release -j $(JOBS)
-	cmake --preset asan
+	cmake --preset asan -DSLANT_TESTS=ON
 	cmake --build build/asan -j $(JOBS)
 	cmake --preset fuzz
 	cmake --build build/fuzz -j $(JOBS)

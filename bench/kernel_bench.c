@@ -77,11 +77,6 @@ static void run_product(void *context, int thread, int n_threads)
         }
 }
 
-static size_t element_bytes(slant_compute compute)
-{
-    return compute == SLANT_COMPUTE_INT8 ? 1 : compute == SLANT_COMPUTE_BF16 ? 2 : 4;
-}
-
 static void random_bytes(void *memory, size_t n)
 {
     static uint32_t state = 1;
@@ -117,7 +112,7 @@ static acts random_acts(const kernel_table *k, slant_compute compute, int n_toke
 {
     acts a = {.compute = compute, .n_in = n_in, .stride = kernel_acts_stride(compute, n_in)};
     size_t n_groups = (size_t)n_tokens * (size_t)kernel_n_groups(n_in);
-    a.data = mem_alloc_pages((size_t)n_tokens * a.stride * element_bytes(compute));
+    a.data = mem_alloc_pages((size_t)n_tokens * a.stride * kernel_element_bytes(compute));
     a.scales = mem_alloc_pages(n_groups * sizeof(float));
     a.sums = mem_alloc_pages(n_groups * sizeof(int32_t));
     float *row = mem_alloc_pages((size_t)n_in * sizeof *row);
@@ -178,18 +173,16 @@ static void bench_product(const kernel_table *k, slant_compute compute, int n_in
 static void bench_products(const kernel_table *k, slant_compute compute, int n_threads)
 {
     static const int shapes[][2] = {{2048, 2048}, {2048, 512}, {2048, 8192}, {8192, 2048}};
-    static const char *names[] = {"auto", "int8", "bf16", "fp32"};
     const peak_loop *loop = peak_loop_of(k->name, compute);
     double peak = peak_measure(loop, n_threads);
-    printf("%s %s, %d thread%s: peak %.0f GOP/s (%s)\n", k->name, names[compute], n_threads,
-           n_threads > 1 ? "s" : "", 1e-9 * peak, loop->instruction);
+    printf("%s %s, %d thread%s: peak %.0f GOP/s (%s)\n", k->name, kernel_compute_name(compute),
+           n_threads, n_threads > 1 ? "s" : "", 1e-9 * peak, loop->instruction);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         bench_product(k, compute, shapes[i][0], shapes[i][1], n_threads, peak);
 }
 
 int main(int argc, char **argv)
 {
-    static const char *names[] = {"auto", "int8", "bf16", "fp32"};
     const kernel_table *tables[16];
     int n = kernel_tables(tables, 16);
     for (int i = 0; i < n; i++) {
@@ -197,7 +190,8 @@ int main(int argc, char **argv)
             (argc > 1 && strcmp(argv[1], tables[i]->name) != 0))
             continue;
         for (int c = SLANT_COMPUTE_INT8; c <= SLANT_COMPUTE_F32; c++) {
-            if (argc > 2 && strcmp(argv[2], names[c]) != 0)
+            if ((argc > 2 && strcmp(argv[2], kernel_compute_name(c)) != 0) ||
+                (c == SLANT_COMPUTE_INT16 && !tables[i]->has_int16))
                 continue;
             for (int threads = 1; threads <= thread_available() && threads <= 8; threads *= 2)
                 if (argc <= 3 || atoi(argv[3]) == threads)

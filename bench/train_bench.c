@@ -5,7 +5,8 @@
  *
  * Settings are slant train's. steps N: processor time and time of forward, backward and update, the
  * median of N steps after one to warm up. cosine N: the gradients of the first N batches together,
- * in bf16 and in int8, each tensor's cosine to the same in fp32, and the ratio of their lengths. */
+ * in bf16, int16 and int8, each tensor's cosine to the same in fp32, and the ratio of their
+ * lengths. */
 #include "base/mem.h"
 #include "model/backward.h"
 #include "train/trainer.h"
@@ -199,9 +200,10 @@ static void compare(const parameters *p, const float *got, const float *want, co
 
 static void compare_computes(int n, char **settings, int n_batches)
 {
-    static const char *const computes[] = {"fp32", "bf16", "int8"};
-    float *found[3];
-    for (int i = 0; i < 3; i++) {
+    static const char *const computes[] = {"fp32", "bf16", "int16", "int8"};
+    enum { N = sizeof computes / sizeof *computes };
+    float *found[N];
+    for (int i = 0; i < N; i++) {
         slant_recipe *recipe = read_settings(n, settings, computes[i]);
         trainer *t;
         check(trainer_open(recipe, NULL, &t, &err));
@@ -211,7 +213,7 @@ static void compare_computes(int n, char **settings, int n_batches)
         trainer_close(t);
         slant_recipe_close(recipe);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < N; i++)
         mem_free(found[i]);
 }
 

@@ -1,7 +1,6 @@
 # What ctest runs.
-find_program(SLANT_PYTHON NAMES python3 REQUIRED)
-
 if(SLANT_TESTS OR SLANT_FUZZ)
+    find_program(SLANT_PYTHON NAMES python3 REQUIRED)
     enable_testing()
 endif()
 

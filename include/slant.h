@@ -85,13 +85,18 @@ typedef enum slant_dtype {
     SLANT_DTYPE_F32
 } slant_dtype;
 
-/* How products are computed. AUTO: the fastest path of this CPU that keeps the stated accuracy. */
+/* How products are computed. AUTO: the fastest path of this CPU that keeps the stated accuracy.
+ * INT16, finer than BF16, is for processors with AVX-512 VNNI alone. */
 typedef enum slant_compute {
     SLANT_COMPUTE_AUTO,
     SLANT_COMPUTE_INT8,
+    SLANT_COMPUTE_INT16,
     SLANT_COMPUTE_BF16,
     SLANT_COMPUTE_F32
 } slant_compute;
+
+/* "auto", "int8", "int16", "bf16" or "fp32". */
+const char *slant_compute_name(slant_compute compute);
 
 /* What is kept of an article that has more token ids than max_length (special tokens count).
  * DEFAULT: what the adapter's slant.json says, else HEAD. */

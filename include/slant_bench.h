@@ -19,7 +19,7 @@ typedef struct slant_bench_options {
     const char *adapter;    /* put over the model; NULL: none, or the embedded default's own */
     const char *checkpoint; /* "last", "best" or "N" under the adapter */
     slant_dtype dtype;
-    const char *computes; /* "int8,bf16,fp32"; NULL: what AUTO means here */
+    const char *computes; /* "int8,int16,bf16,fp32"; NULL: what AUTO means here */
     const char *lengths;  /* of articles in tokens, "short" standing for 64 texts of 20 to 60;
                              NULL: "short,128,512,1024,4096,8192", as far as the model goes */
     int n_threads;        /* 0: all cores that the process may use */

@@ -63,18 +63,10 @@ static void *allocate(size_t n, size_t bytes)
 
 static slant_compute compute_named(const char *name)
 {
-    if (strcmp(name, "int8") == 0)
-        return SLANT_COMPUTE_INT8;
-    if (strcmp(name, "bf16") == 0)
-        return SLANT_COMPUTE_BF16;
-    return strcmp(name, "fp32") == 0 ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_AUTO;
-}
-
-static const char *compute_name(slant_compute compute)
-{
-    static const char *const names[] = {"auto", "int8", "bf16", "fp32"};
-
-    return names[compute];
+    for (slant_compute c = SLANT_COMPUTE_INT8; c <= SLANT_COMPUTE_F32; c++)
+        if (strcmp(name, slant_compute_name(c)) == 0)
+            return c;
+    return SLANT_COMPUTE_AUTO;
 }
 
 typedef struct workload {
@@ -170,7 +162,7 @@ int main(int argc, char **argv)
         "{\"load_s\": %.4f, \"load_rss_mb\": %.1f, \"version\": \"slant %s, %s weights, %s, %s\", "
         "\"compute\": \"%s\", \"isa\": \"%s\", \"work\": {",
         seconds_now() - start, peak_rss_mb(), SLANT_VERSION, info->dtype_name,
-        compute_name(info->compute), info->isa, compute_name(info->compute), info->isa);
+        slant_compute_name(info->compute), info->isa, slant_compute_name(info->compute), info->isa);
     for (int i = 0; read_workload(work, info->n_labels, &w); i++) {
         fputs(i ? ", " : "", stdout);
         run_workload(engine, atoi(argv[4]), &w);

@@ -103,10 +103,10 @@ static slant_status add_compute(bench *b, slant_compute compute)
 static slant_status take_compute(bench *b, const char *name, slant_error *err)
 {
     for (slant_compute c = SLANT_COMPUTE_AUTO; c <= SLANT_COMPUTE_F32; c++)
-        if (strcmp(name, compute_name(c)) == 0)
+        if (strcmp(name, kernel_compute_name(c)) == 0)
             return add_compute(b, c);
-    return status_fail(err, SLANT_ERR_ARGUMENT, "computes: '%s': expected auto, int8, bf16 or fp32",
-                       name);
+    return status_fail(err, SLANT_ERR_ARGUMENT,
+                       "computes: '%s': expected auto, int8, int16, bf16 or fp32", name);
 }
 
 static slant_status choose_computes(bench *b, slant_error *err)
@@ -244,7 +244,7 @@ static void write_work(bench *b, const bench_texts *texts, int length, slant_com
     document_int(d, "length", length);
     document_int(d, "texts", texts->n_texts);
     document_int(d, "tokens", texts->n_tokens);
-    document_string(d, "compute", compute_name(compute));
+    document_string(d, "compute", kernel_compute_name(compute));
     document_int(d, "runs", t->n_runs);
     document_number(d, "seconds", t->median_s);
     document_number(d, "best_seconds", t->best_s);
@@ -259,7 +259,8 @@ static void write_work(bench *b, const bench_texts *texts, int length, slant_com
 static void skip(bench *b, int length, slant_compute compute, double expected_s)
 {
     buf_printf(&b->skipped, "%s{\"length\":%d,\"compute\":\"%s\",\"expected_seconds\":%.1f}",
-               b->skipped.size_bytes > 0 ? "," : "", length, compute_name(compute), expected_s);
+               b->skipped.size_bytes > 0 ? "," : "", length, kernel_compute_name(compute),
+               expected_s);
 }
 
 static void name_work(int length, slant_compute compute, int n_threads, char *out, size_t out_bytes)
@@ -269,7 +270,7 @@ static void name_work(int length, slant_compute compute, int n_threads, char *ou
         snprintf(what, sizeof what, "%d short texts", BENCH_SHORT_TEXTS);
     else
         snprintf(what, sizeof what, "%d tokens", length);
-    snprintf(out, out_bytes, "%s, %s, %d thread%s", what, compute_name(compute), n_threads,
+    snprintf(out, out_bytes, "%s, %s, %d thread%s", what, kernel_compute_name(compute), n_threads,
              n_threads == 1 ? "" : "s");
 }
 
@@ -335,7 +336,7 @@ static void write_scaling(bench *b, const bench_texts *texts, int c, int n_threa
 {
     document_open(&b->d, NULL, '{');
     document_int(&b->d, "length", b->scaling_length);
-    document_string(&b->d, "compute", compute_name(b->computes[c]));
+    document_string(&b->d, "compute", kernel_compute_name(b->computes[c]));
     document_int(&b->d, "threads", n_threads);
     document_number(&b->d, "tokens_per_s", (double)texts->n_tokens / seconds);
     document_close(&b->d, '}');

@@ -12,11 +12,7 @@ slant_compute compute_choose(slant_compute asked, const kernel_table *kernels)
     return kernels->bf16_is_fast ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
 }
 
-const char *compute_name(slant_compute compute)
+const char *slant_compute_name(slant_compute compute)
 {
-    static const char *const names[] = {[SLANT_COMPUTE_AUTO] = "auto",
-                                        [SLANT_COMPUTE_INT8] = "int8",
-                                        [SLANT_COMPUTE_BF16] = "bf16",
-                                        [SLANT_COMPUTE_F32] = "fp32"};
-    return names[compute];
+    return kernel_compute_name(compute);
 }

@@ -6,6 +6,5 @@
 
 /* AUTO: the fastest of kernels that keeps the stated accuracy. */
 slant_compute compute_choose(slant_compute asked, const kernel_table *kernels);
-const char *compute_name(slant_compute compute); /* "int8", "bf16", "fp32", "auto" */
 
 #endif

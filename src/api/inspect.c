@@ -22,7 +22,7 @@ static slant_status how_it_runs(const model *m, const slant_inspect_options *o, 
     if (status != SLANT_OK)
         return status;
     *here = (inspect_here){.isa = kernels->name,
-                           .compute = compute_name(compute),
+                           .compute = kernel_compute_name(compute),
                            .n_threads = n_threads,
                            .workspace_bytes = w->pages_bytes,
                            .workspace_tokens = WORKSPACE_TOKENS};

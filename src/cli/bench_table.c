@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const computes[] = {"int8", "bf16", "fp32"};
+static const char *const computes[] = {"int8", "int16", "bf16", "fp32"};
 enum { N_COMPUTES = sizeof computes / sizeof *computes };
 
 static double number(const json_t *object, const char *key)

@@ -39,7 +39,7 @@ static const option_row rows[] = {
      .help = "how the linear weights are held", .standard = "auto: as they are stored"},
     OPTION_HEAD("Measurement"),
     {OPTION_TEXT, 0, "compute", ARG(computes), .value = "LIST",
-     .help = "how products are computed: int8, bf16, fp32, auto, several with commas",
+     .help = "how products are computed: int8, int16, bf16, fp32, auto, several with commas",
      .standard = "auto"},
     {OPTION_TEXT, 0, "lengths", ARG(lengths), .value = "LIST",
      .help = "tokens of the articles, with commas; 'short' stands for 64 texts of 20 to 60",

@@ -61,7 +61,7 @@ static const option_row rows[] = {
      .standard = "text, else content, content_original, body, article"},
     {OPTION_TEXT, 0, "title-field", ARG(title_field), .value = "NAME",
      .help = "the field that holds the title", .standard = "as the adapter was trained"},
-    {OPTION_CHOICE, 0, "compute", ARG(compute), .choices = "|int8|bf16|fp32",
+    {OPTION_CHOICE, 0, "compute", ARG(compute), .choices = "|int8|int16|bf16|fp32",
      .help = "how the products of these answers are computed",
      .standard = "fp32, so that nothing but rounding is seen"},
     {OPTION_CHOICE, 'f', "format", ARG(format), .choices = "|table|json",
@@ -153,7 +153,8 @@ static slant_status print_report(const merge_args *args, const slant_merge_repor
 static slant_status merge(const merge_args *args, slant_error *err)
 {
     static const slant_compute computes[] = {SLANT_COMPUTE_AUTO, SLANT_COMPUTE_INT8,
-                                             SLANT_COMPUTE_BF16, SLANT_COMPUTE_F32};
+                                             SLANT_COMPUTE_INT16, SLANT_COMPUTE_BF16,
+                                             SLANT_COMPUTE_F32};
     double started = progress_now();
     slant_merge_report report;
     slant_merge_options options = {

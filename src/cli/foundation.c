@@ -13,12 +13,6 @@ void foundation_plain(buf *out, const char *bytes, size_t size_bytes)
         buf_char(out, (unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7F ? '?' : bytes[i]);
 }
 
-static const char *compute_name(slant_compute compute)
-{
-    static const char *const names[] = {"auto", "int8", "bf16", "fp32"};
-    return names[compute];
-}
-
 /* A path as a person would write it: from the working folder where it lies below that. */
 static void append_path(buf *out, const char *path)
 {
@@ -41,7 +35,7 @@ void foundation_append(buf *out, const slant_engine *engine)
     buf_string(out, "  model           ");
     append_path(out, info->model_path);
     buf_printf(out, " (%s, %d layers; %s weights, %s products, %s)\n", info->architecture,
-               info->n_layers, info->dtype_name, compute_name(info->compute), info->isa);
+               info->n_layers, info->dtype_name, slant_compute_name(info->compute), info->isa);
     if (info->adapter_path != NULL) {
         buf_string(out, "  adapter         ");
         append_path(out, info->adapter_path);
@@ -60,7 +54,7 @@ void foundation_say(const slant_engine *engine)
 {
     const slant_engine_info *info = slant_engine_get_info(engine);
     cli_say("%s: %s, %d layers, %s weights, %s products, %s", info->model_path, info->architecture,
-            info->n_layers, info->dtype_name, compute_name(info->compute), info->isa);
+            info->n_layers, info->dtype_name, slant_compute_name(info->compute), info->isa);
     if (info->adapter_path != NULL)
         cli_say("adapter %s", info->adapter_path);
 }

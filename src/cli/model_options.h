@@ -54,7 +54,7 @@ typedef struct model_options {
         {.type = OPTION_CHOICE,                                                                    \
          .name = "compute",                                                                        \
          .offset = MODEL_OPTION(struct_type, field, compute),                                      \
-         .choices = "auto|int8|bf16|fp32",                                                         \
+         .choices = "auto|int8|int16|bf16|fp32",                                                   \
          .help = "how products are computed; fp32 is the reference",                               \
          .standard = "auto: the fastest that keeps the stated accuracy"},                          \
         {.type = OPTION_COUNT,                                                                     \

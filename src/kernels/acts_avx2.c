@@ -27,7 +27,7 @@ static void store_int8(__m256 *v, int n_registers, int8_t *data, float *scale, i
     for (int i = 0; i < n_registers; i++)
         largest = _mm256_max_ps(largest, abs_avx2(v[i]));
     float absmax = max_lanes(largest);
-    __m256 inverse = _mm256_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    __m256 inverse = _mm256_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
     const __m256i ones8 = _mm256_set1_epi8(1), ones16 = _mm256_set1_epi16(1);
     __m256i total = _mm256_setzero_si256();
     for (int i = 0; i < n_registers; i += 4) {

@@ -4,19 +4,17 @@
 #include "kernels/tables.h"
 
 #include <math.h>
+#include <string.h>
 
 #define GROUP_REGISTERS (KERNEL_GROUP_MAX / LANES)
 
-/* v is rotated in place. */
-static void store_int8(__m512 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
+static void store_int8(const __m512 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
 {
     __m512 largest = _mm512_setzero_ps();
-    for (int i = 0; i < n_registers; i += ROTATION_BLOCK / LANES)
-        rotate_block_avx512(v + i);
     for (int i = 0; i < n_registers; i++)
         largest = _mm512_max_ps(largest, _mm512_abs_ps(v[i]));
     float absmax = _mm512_reduce_max_ps(largest);
-    __m512 inverse = _mm512_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    __m512 inverse = _mm512_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
     __m512i total = _mm512_setzero_si512();
     for (int i = 0; i < n_registers; i++) {
         __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
@@ -27,14 +25,37 @@ static void store_int8(__m512 *v, int n_registers, int8_t *data, float *scale, i
     *sum = _mm512_reduce_add_epi32(total);
 }
 
-/* The group of a row that starts at input `first`: v [n_registers], zeros beyond n_in. */
+/* As bits NaN is larger than every number: then the scale is NaN, and so is what comes of it. */
+static void store_int16(const __m512 *v, int n_registers, int16_t *data, float *scale)
+{
+    __m512i largest = _mm512_setzero_si512();
+    for (int i = 0; i < n_registers; i++)
+        largest = _mm512_max_epu32(largest, _mm512_castps_si512(_mm512_abs_ps(v[i])));
+    uint32_t bits = _mm512_reduce_max_epu32(largest);
+    float absmax;
+    memcpy(&absmax, &bits, sizeof absmax);
+    __m512 inverse = _mm512_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : INT16_X_MAX / absmax);
+    for (int i = 0; i < n_registers; i++) {
+        __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
+        _mm256_storeu_si256((__m256i *)(data + i * LANES), _mm512_cvtsepi32_epi16(q));
+    }
+    *scale = absmax / INT16_X_MAX;
+}
+
+/* The group of a row that starts at input `first`: v [n_registers], zeros beyond n_in. It may be
+ * changed. */
 static inline void store_group(__m512 *v, int first, int n_registers, acts *out, int row)
 {
     size_t at = (size_t)row * out->stride + (size_t)first;
-    if (out->compute == SLANT_COMPUTE_INT8) {
+    if (kernel_is_scaled(out->compute)) {
         size_t g = (size_t)row * (size_t)kernel_n_groups(out->n_in) +
                    (size_t)(first / kernel_group(out->n_in));
-        store_int8(v, n_registers, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
+        for (int i = 0; i < n_registers; i += ROTATION_BLOCK / LANES)
+            rotate_block_avx512(v + i);
+        if (out->compute == SLANT_COMPUTE_INT8)
+            store_int8(v, n_registers, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
+        else
+            store_int16(v, n_registers, (int16_t *)out->data + at, &out->scales[g]);
     } else if (out->compute == SLANT_COMPUTE_BF16) {
         __m256i *data = (__m256i *)((uint16_t *)out->data + at);
         for (int i = 0; i < n_registers; i++)

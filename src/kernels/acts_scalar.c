@@ -12,7 +12,7 @@ static void store_int8(const float *values, int n, int8_t *data, float *scale, i
     float absmax = 0;
     for (int i = 0; i < n; i++)
         absmax = fmaxf(absmax, fabsf(values[i]));
-    float inverse = absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax;
+    float inverse = absmax < LEAST_ABSMAX ? 0.0f : 127.0f / absmax;
     int total = 0;
     for (int i = 0; i < n; i++) {
         float q = rintf(values[i] * inverse);
@@ -23,17 +23,31 @@ static void store_int8(const float *values, int n, int8_t *data, float *scale, i
     *sum = total;
 }
 
+/* NaN makes the scale NaN, and so what comes of it. */
+static void store_int16(const float *values, int n, int16_t *data, float *scale)
+{
+    float absmax = 0;
+    for (int i = 0; i < n && !isnan(absmax); i++)
+        absmax = isnan(values[i]) ? NAN : fmaxf(absmax, fabsf(values[i]));
+    float inverse = absmax < LEAST_ABSMAX ? 0.0f : INT16_X_MAX / absmax;
+    for (int i = 0; i < n; i++)
+        data[i] = (int16_t)fmaxf(-INT16_X_MAX, fminf(INT16_X_MAX, rintf(values[i] * inverse)));
+    *scale = absmax / INT16_X_MAX;
+}
+
 /* The group of a row that starts at input `first`: values [n], n a multiple of 64; may be changed.
  */
 static void store_group(float *values, int first, int n, acts *out, int row)
 {
     size_t at = (size_t)row * out->stride + (size_t)first;
+    int n_groups = kernel_n_groups(out->n_in), group = first / kernel_group(out->n_in);
+    size_t g = (size_t)row * (size_t)n_groups + (size_t)group;
+    for (int i = 0; i < n && kernel_is_scaled(out->compute); i += ROTATION_BLOCK)
+        rotate_block(values + i);
     if (out->compute == SLANT_COMPUTE_INT8) {
-        int n_groups = kernel_n_groups(out->n_in), group = first / kernel_group(out->n_in);
-        size_t g = (size_t)row * (size_t)n_groups + (size_t)group;
-        for (int i = 0; i < n; i += ROTATION_BLOCK)
-            rotate_block(values + i);
         store_int8(values, n, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
+    } else if (out->compute == SLANT_COMPUTE_INT16) {
+        store_int16(values, n, (int16_t *)out->data + at, &out->scales[g]);
     } else if (out->compute == SLANT_COMPUTE_BF16) {
         uint16_t *data = (uint16_t *)out->data + at;
         for (int i = 0; i < n; i++)

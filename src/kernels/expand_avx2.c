@@ -239,7 +239,7 @@ static void nf4_group_int8(const uint8_t *codes, const float (*absmax)[KERNEL_PA
         __m256 size = _mm256_mul_ps(sum, abs_avx2(_mm256_loadu_ps(absmax[b])));
         largest = _mm256_max_ps(largest, size);
     }
-    __m256 some = _mm256_cmp_ps(largest, _mm256_set1_ps(INT8_LEAST_ABSMAX), _CMP_GE_OQ);
+    __m256 some = _mm256_cmp_ps(largest, _mm256_set1_ps(LEAST_ABSMAX), _CMP_GE_OQ);
     __m256 inverse = _mm256_and_ps(some, _mm256_div_ps(_mm256_set1_ps(NF4_RATIO_ONE), largest));
     for (int b = 0; b < n_blocks; b++) {
         __m256i ratio = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(absmax[b]), inverse));
@@ -351,7 +351,7 @@ static float row_group_int8(float *row, int n, weight_form form)
         }
     }
     float absmax = max_lanes(largest);
-    __m256 inverse = _mm256_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    __m256 inverse = _mm256_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
     for (int i = 0; i < n; i += 2 * LANES)
         store_row_weights(_mm256_mul_ps(_mm256_loadu_ps(row + i), inverse),
                           _mm256_mul_ps(_mm256_loadu_ps(row + i + LANES), inverse), form,

@@ -1,4 +1,4 @@
-/* Expansion for the AVX-512 tables: fp32 and bf16 panels, and int8 weights for each kind of
+/* Expansion for the AVX-512 tables: fp32, bf16 and INT16 panels, and int8 weights for each kind of
  * product. */
 #include "kernels/expand_avx512.h"
 #include "kernels/tables.h"
@@ -73,8 +73,8 @@ static void expand(const kernel_weight *w, int first_panel, int n_panels, kernel
 {
     out->n_in = w->n_in;
     out->n_panels = n_panels;
-    if (out->compute == SLANT_COMPUTE_INT8)
-        expand_int8_avx512(w, first_panel, n_panels, out, scratch, flip);
+    if (kernel_is_scaled(out->compute))
+        expand_scaled_avx512(w, first_panel, n_panels, out, scratch, flip);
     else
         expand_float(w, first_panel, n_panels, out, scratch);
 }

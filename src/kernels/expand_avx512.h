@@ -212,43 +212,67 @@ static inline void nf4_store_block(const nf4_words *words, __m512i ratio, __m512
     }
 }
 
-/* Blocks first_block … + n_blocks, one int8 group of a panel. */
-static inline void nf4_group_int8(absmax_reader *reader, const uint8_t *codes, int first_block,
-                                  int n_blocks, __m512i table, float code_max, __m512i flip,
-                                  int8_t *out, float *scales)
+/* The same as words: two runs' pairs of inputs 2 · pair and 2 · pair + 1, where `low` holds both
+ * runs' even inputs and `high` their odd ones. */
+static inline void nf4_store_pairs(__m512i low, __m512i high, __m512i ratio, int pair, int16_t *out)
+{
+    exchange_words(&low, &high);
+    _mm512_store_si512(out + 32 * pair, _mm512_mulhrs_epi16(low, ratio));
+    _mm512_store_si512(out + 32 * (4 + pair), _mm512_mulhrs_epi16(high, ratio));
+}
+
+static inline void nf4_store_block_int16(const nf4_words *words, __m512i ratio, int16_t *out)
+{
+    for (int run = 0; run < 8; run += 2, out += 256)
+        for (int half = 0; half < 2; half++) /* of a run: inputs 0 … 3, then 4 … 7 */
+            for (int pair = 0; pair < 2; pair++)
+                nf4_store_pairs(words->v[run + pair][half], words->v[run + pair][half + 2], ratio,
+                                2 * half + pair, out);
+}
+
+/* Blocks first_block … + n_blocks, one group of a panel: INT8 into out, or INT16. */
+static inline void nf4_group(absmax_reader *reader, const uint8_t *codes, int first_block,
+                             int n_blocks, __m512i table, float code_max, bool is_int8,
+                             __m512i flip, int8_t *out, float *scales)
 {
     nf4_words words[KERNEL_GROUP_MAX / BLOCK];
     __m512 absmax[KERNEL_GROUP_MAX / BLOCK], largest = _mm512_setzero_ps();
-    const __m512 least = _mm512_set1_ps(NF4_CODE_ONE);
+    const __m512 least = _mm512_set1_ps(is_int8 ? NF4_CODE_ONE : INT16_LEAST_SUM);
     for (int b = 0; b < n_blocks; b++) {
         __m512 sum = nf4_rotated_block(codes + b * BLOCK_CODES, table, &words[b]);
         sum = _mm512_max_ps(sum, least);
         absmax[b] = absmax_of(reader, first_block + b);
         largest = _mm512_max_ps(largest, _mm512_mul_ps(sum, _mm512_abs_ps(absmax[b])));
     }
-    __mmask16 some = _mm512_cmp_ps_mask(largest, _mm512_set1_ps(INT8_LEAST_ABSMAX), _CMP_GE_OQ);
-    __m512 inverse = _mm512_maskz_div_ps(some, _mm512_set1_ps(NF4_RATIO_ONE), largest);
+    __mmask16 some = _mm512_cmp_ps_mask(largest, _mm512_set1_ps(LEAST_ABSMAX), _CMP_GE_OQ);
+    __m512 one = _mm512_set1_ps(is_int8 ? NF4_RATIO_ONE : INT16_RATIO_ONE);
+    __m512 inverse = _mm512_maskz_div_ps(some, one, largest);
     for (int b = 0; b < n_blocks; b++) {
         __m512i ratio = _mm512_cvtps_epi32(_mm512_mul_ps(absmax[b], inverse));
         ratio = _mm512_mask_blend_epi16(0xAAAAAAAAu, ratio, _mm512_slli_epi32(ratio, 16));
-        nf4_store_block(&words[b], ratio, flip, out + b * BLOCK * KERNEL_PANEL);
+        if (is_int8)
+            nf4_store_block(&words[b], ratio, flip, out + b * BLOCK * KERNEL_PANEL);
+        else
+            nf4_store_block_int16(&words[b], ratio, (int16_t *)out + b * BLOCK * KERNEL_PANEL);
     }
-    const __m512 to_scale = _mm512_set1_ps(code_max / (127.0f * NF4_CODE_ONE * ROTATION_BLOCK));
+    float w_max = is_int8 ? 127.0f : INT16_W_MAX;
+    const __m512 to_scale = _mm512_set1_ps(code_max / (w_max * NF4_CODE_ONE * ROTATION_BLOCK));
     _mm512_storeu_ps(scales, _mm512_mul_ps(largest, to_scale));
 }
 
-static inline void nf4_panel_int8(const kernel_weight *w, int panel, const input_range *r,
-                                  __m512i flip, int8_t *out, float *scales)
+static inline void nf4_panel(const kernel_weight *w, int panel, const input_range *r, bool is_int8,
+                             __m512i flip, int8_t *out, float *scales)
 {
     float code_max;
+    int w_bytes = is_int8 ? KERNEL_PANEL : 2 * KERNEL_PANEL;
     __m512i table = nf4_code_words(w->code_map, &code_max);
     absmax_reader reader = absmax_start(w, panel);
     const uint8_t *codes = w->data + (size_t)panel * (size_t)(w->n_in / BLOCK) * BLOCK_CODES;
     for (int g = 0; g < r->n_groups; g++) {
         int first = g * r->group, block = (r->first + first) / BLOCK;
-        nf4_group_int8(&reader, codes + (size_t)block * BLOCK_CODES, block,
-                       range_group_length(r, g) / BLOCK, table, code_max, flip,
-                       out + first * KERNEL_PANEL, scales + g * KERNEL_PANEL);
+        nf4_group(&reader, codes + (size_t)block * BLOCK_CODES, block,
+                  range_group_length(r, g) / BLOCK, table, code_max, is_int8, flip,
+                  out + first * w_bytes, scales + g * KERNEL_PANEL);
     }
 }
 
@@ -269,8 +293,9 @@ static inline void decode_panel(const kernel_weight *w, int panel, float *rows)
     }
 }
 
-/* values [n], rotated in place, to int8 with one scale, over the first n bytes of out. */
-static inline float row_group_int8(float *values, int n, __m128i flip, int8_t *out)
+/* values [n], rotated in place, to integers up to w_max with one scale, over the first bytes of
+ * out: INT8, flipped, or INT16. */
+static inline float row_group(float *values, int n, bool is_int8, __m128i flip, void *out)
 {
     __m512 largest = _mm512_setzero_ps(), v[ROTATION_BLOCK / LANES];
     for (int i = 0; i < n; i += ROTATION_BLOCK) {
@@ -282,13 +307,17 @@ static inline float row_group_int8(float *values, int n, __m128i flip, int8_t *o
             _mm512_storeu_ps(values + i + j * LANES, v[j]);
         }
     }
-    float absmax = _mm512_reduce_max_ps(largest);
-    __m512 inverse = _mm512_set1_ps(absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    float absmax = _mm512_reduce_max_ps(largest), w_max = is_int8 ? 127.0f : INT16_W_MAX;
+    __m512 inverse = _mm512_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : w_max / absmax);
     for (int i = 0; i < n; i += LANES) {
         __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + i), inverse));
-        _mm_storeu_si128((__m128i *)(out + i), _mm_xor_si128(_mm512_cvtsepi32_epi8(q), flip));
+        if (is_int8)
+            _mm_storeu_si128((__m128i *)((int8_t *)out + i),
+                             _mm_xor_si128(_mm512_cvtsepi32_epi8(q), flip));
+        else
+            _mm256_storeu_si256((__m256i *)((int16_t *)out + i), _mm512_cvtsepi32_epi16(q));
     }
-    return absmax / 127.0f / ROTATION_BLOCK;
+    return absmax / w_max / ROTATION_BLOCK;
 }
 
 /* Lays 16 rows of n_dwords dwords, stride apart, into [n_dwords][16]. n_dwords % 16 == 0. */
@@ -304,34 +333,38 @@ static inline void interleave_rows(const uint32_t *rows, size_t stride, int n_dw
     }
 }
 
-static inline void rows_panel_int8(float *rows, size_t padded, const input_range *r, __m512i flip,
-                                   int8_t *out, float *scales)
+static inline void rows_panel(float *rows, size_t padded, const input_range *r, bool is_int8,
+                              __m512i flip, int8_t *out, float *scales)
 {
+    int element = is_int8 ? 1 : 2;
     for (int g = 0; g < r->n_groups; g++) {
         int first = g * r->group, n = range_group_length(r, g);
         for (int o = 0; o < KERNEL_PANEL; o++) {
             float *row = rows + (size_t)o * padded + r->first + first;
             scales[g * KERNEL_PANEL + o] =
-                row_group_int8(row, n, _mm512_castsi512_si128(flip), (int8_t *)row);
+                row_group(row, n, is_int8, _mm512_castsi512_si128(flip), row);
         }
-        interleave_rows((uint32_t *)rows + r->first + first, padded, n / 4,
-                        out + first * KERNEL_PANEL);
+        interleave_rows((uint32_t *)rows + r->first + first, padded, n * element / 4,
+                        out + first * element * KERNEL_PANEL);
     }
 }
 
-/* INT8 panels; flip is XORed into every weight: 0x80 gives weight + 128 for unsigned operands. */
-static inline void expand_int8_avx512(const kernel_weight *w, int first_panel, int n_panels,
-                                      kernel_panels *out, void *scratch, __m512i flip)
+/* INT8 and INT16 panels; flip is XORed into every weight of INT8: 0x80 gives weight + 128 for
+ * unsigned operands. */
+static inline void expand_scaled_avx512(const kernel_weight *w, int first_panel, int n_panels,
+                                        kernel_panels *out, void *scratch, __m512i flip)
 {
     input_range r = panels_range(out);
+    bool is_int8 = out->compute == SLANT_COMPUTE_INT8;
     for (int p = 0; p < n_panels; p++) {
-        int8_t *data = (int8_t *)out->data + (size_t)p * (size_t)r.length * KERNEL_PANEL;
+        int8_t *data =
+            (int8_t *)out->data + (size_t)p * kernel_panel_bytes(out->compute, r.length, 1);
         float *scales = out->scales + (size_t)p * (size_t)r.n_groups * KERNEL_PANEL;
         if (w->type == DTYPE_NF4) {
-            nf4_panel_int8(w, first_panel + p, &r, flip, data, scales);
+            nf4_panel(w, first_panel + p, &r, is_int8, flip, data, scales);
         } else {
             decode_panel(w, first_panel + p, scratch);
-            rows_panel_int8(scratch, (size_t)kernel_padded(w->n_in), &r, flip, data, scales);
+            rows_panel(scratch, (size_t)kernel_padded(w->n_in), &r, is_int8, flip, data, scales);
         }
     }
 }

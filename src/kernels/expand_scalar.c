@@ -1,7 +1,11 @@
 /* The reference for expanding weights into panels. Order of a panel, which every instruction set
- * but the ones that say otherwise shares: F32   [n_in][16]         input, output BF16  [n_in /
- * 2][16][2]  pairs of inputs side by side INT8  [n_in / 4][16][4]  four inputs side by side Inputs
- * are padded with zeros to kernel_padded(n_in), outputs beyond n_out are zero. */
+ * but the ones that say otherwise shares:
+ *
+ *     F32          [n_in][16]         input, output
+ *     BF16, INT16  [n_in / 2][16][2]  pairs of inputs side by side
+ *     INT8         [n_in / 4][16][4]  four inputs side by side
+ *
+ * Inputs are padded with zeros to kernel_padded(n_in), outputs beyond n_out are zero. */
 #include "kernels/tables.h"
 #include "quant/quant.h"
 
@@ -63,38 +67,61 @@ static int nf4_rotated_block(const kernel_weight *w, int panel, int o, int first
     return largest;
 }
 
-/* One output's group of NF4 blocks in int8: see NF4_CODE_ONE. */
-static void nf4_group_int8(const kernel_weight *w, int panel, int o, int first, int n,
-                           float code_max, int8_t *data, float *scale)
+/* What differs between INT8 and INT16. */
+typedef struct scaled_kind {
+    float w_max, ratio_one, least_sum;
+    int side; /* inputs side by side in a panel */
+} scaled_kind;
+
+static scaled_kind kind_of(slant_compute compute)
+{
+    return compute == SLANT_COMPUTE_INT8
+               ? (scaled_kind){127.0f, NF4_RATIO_ONE, NF4_CODE_ONE, 4}
+               : (scaled_kind){INT16_W_MAX, INT16_RATIO_ONE, INT16_LEAST_SUM, 2};
+}
+
+static void store_scaled(void *data, const scaled_kind *kind, int o, int k, int value)
+{
+    size_t at = panel_index(o, k, kind->side);
+    if (kind->side == 4)
+        ((int8_t *)data)[at] = (int8_t)value;
+    else
+        ((int16_t *)data)[at] = (int16_t)value;
+}
+
+/* One output's group of NF4 blocks: see NF4_CODE_ONE. */
+static void nf4_group(const kernel_weight *w, int panel, int o, int first, int n, float code_max,
+                      const scaled_kind *kind, void *data, float *scale)
 {
     int sums[KERNEL_GROUP_MAX];
     float largest = 0;
     for (int k = 0; k < n; k += ROTATION_BLOCK) {
         int sum = nf4_rotated_block(w, panel, o, first + k, code_max, sums + k);
         float absmax = fabsf(nf4_block_absmax(w, panel, o, (first + k) / ROTATION_BLOCK));
-        largest = fmaxf(largest, fmaxf((float)sum, NF4_CODE_ONE) * absmax);
+        largest = fmaxf(largest, fmaxf((float)sum, kind->least_sum) * absmax);
     }
-    float inverse = largest < INT8_LEAST_ABSMAX ? 0.0f : NF4_RATIO_ONE / largest;
+    float inverse = largest < LEAST_ABSMAX ? 0.0f : kind->ratio_one / largest;
     for (int k = 0; k < n; k++) {
         float absmax = nf4_block_absmax(w, panel, o, (first + k) / ROTATION_BLOCK);
         int ratio = (int)rintf(absmax * inverse);
-        data[panel_index(o, k, 4)] = (int8_t)((sums[k] * ratio + (1 << 14)) >> 15);
+        store_scaled(data, kind, o, k, (sums[k] * ratio + (1 << 14)) >> 15);
     }
-    *scale = largest * (code_max / (127.0f * NF4_CODE_ONE * ROTATION_BLOCK));
+    *scale = largest * (code_max / (kind->w_max * NF4_CODE_ONE * ROTATION_BLOCK));
 }
 
 /* values [n]: one output's group, which is rotated in place. */
-static void row_group_int8(float *values, int o, int n, int8_t *data, float *scale)
+static void row_group(float *values, int o, int n, const scaled_kind *kind, void *data,
+                      float *scale)
 {
     float absmax = 0;
     for (int k = 0; k < n; k += ROTATION_BLOCK)
         rotate_block(values + k);
     for (int k = 0; k < n; k++)
         absmax = fmaxf(absmax, fabsf(values[k]));
-    float inverse = absmax < INT8_LEAST_ABSMAX ? 0.0f : 127.0f / absmax;
+    float inverse = absmax < LEAST_ABSMAX ? 0.0f : kind->w_max / absmax;
     for (int k = 0; k < n; k++)
-        data[panel_index(o, k, 4)] = (int8_t)rintf(values[k] * inverse);
-    *scale = absmax / 127.0f / ROTATION_BLOCK;
+        store_scaled(data, kind, o, k, (int)rintf(values[k] * inverse));
+    *scale = absmax / kind->w_max / ROTATION_BLOCK;
 }
 
 static void store_float_row(const float *row, int o, int n, slant_compute compute, void *panel)
@@ -127,19 +154,20 @@ static void decode_output(const kernel_weight *w, int panel, int o, float *row)
         row[k] = 0.0f;
 }
 
-static void expand_output_int8(const kernel_weight *w, int panel, int o, const input_range *r,
-                               float *row, int8_t *data, float *scales)
+static void expand_output_scaled(const kernel_weight *w, int panel, int o, const input_range *r,
+                                 float *row, slant_compute compute, char *data, float *scales)
 {
     bool is_nf4 = w->type == DTYPE_NF4;
     float code_max = is_nf4 ? largest_code(w->code_map) : 0.0f;
+    scaled_kind kind = kind_of(compute);
     for (int g = 0; g < r->n_groups; g++) {
         int first = g * r->group, n = range_group_length(r, g);
-        int8_t *group = data + first * KERNEL_PANEL;
+        char *group = data + (size_t)(first * KERNEL_PANEL) * kernel_element_bytes(compute);
         float *scale = scales + g * KERNEL_PANEL + o;
         if (is_nf4)
-            nf4_group_int8(w, panel, o, r->first + first, n, code_max, group, scale);
+            nf4_group(w, panel, o, r->first + first, n, code_max, &kind, group, scale);
         else
-            row_group_int8(row + r->first + first, o, n, group, scale);
+            row_group(row + r->first + first, o, n, &kind, group, scale);
     }
 }
 
@@ -148,11 +176,11 @@ static void expand_output(const kernel_weight *w, int panel, int o, kernel_panel
 {
     input_range r = panels_range(out);
     char *data = (char *)out->data + (size_t)slot * kernel_panel_bytes(out->compute, r.length, 1);
-    if (out->compute != SLANT_COMPUTE_INT8 || w->type != DTYPE_NF4)
+    if (!kernel_is_scaled(out->compute) || w->type != DTYPE_NF4)
         decode_output(w, panel, o, row);
-    if (out->compute == SLANT_COMPUTE_INT8)
-        expand_output_int8(w, panel, o, &r, row, (int8_t *)data,
-                           out->scales + slot * r.n_groups * KERNEL_PANEL);
+    if (kernel_is_scaled(out->compute))
+        expand_output_scaled(w, panel, o, &r, row, out->compute, data,
+                             out->scales + slot * r.n_groups * KERNEL_PANEL);
     else
         store_float_row(row + r.first, o, r.length, out->compute, data);
 }

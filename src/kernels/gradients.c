@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-#define TABLE(isa)                                                                                 \
+/* transposed: whose panels; the rest is isa's. */
+#define TABLE(isa, transposed, int8)                                                               \
     {                                                                                              \
-        .name = #isa,                                                                              \
-        .expand_transposed = expand_transposed_##isa,                                              \
+        .name = #transposed,                                                                       \
+        .has_int8 = int8,                                                                          \
+        .expand_transposed = expand_transposed_##transposed,                                       \
         .narrow = narrow_##isa,                                                                    \
         .widen = widen_##isa,                                                                      \
         .rmsnorm_backward = rmsnorm_backward_##isa,                                                \
@@ -21,11 +23,12 @@
         .adamw = adamw_##isa,                                                                      \
     }
 
-static const gradient_table scalar = TABLE(scalar);
-static const gradient_table avx512 = TABLE(avx512);
+static const gradient_table scalar = TABLE(scalar, scalar, true);
+static const gradient_table avx512 = TABLE(avx512, avx512, false);
+static const gradient_table avx512vnni = TABLE(avx512, avx512vnni, true);
 
 /* Best first. The order of fp32 and bf16 panels is the same in all tables of kernels. */
-static const gradient_table *const all_tables[] = {&avx512, &scalar};
+static const gradient_table *const all_tables[] = {&avx512vnni, &avx512, &scalar};
 
 #define N_TABLES ((int)(sizeof all_tables / sizeof *all_tables))
 
@@ -40,6 +43,15 @@ int gradient_tables(const gradient_table **out, int cap)
 
 const gradient_table *gradient_table_for(const kernel_table *table)
 {
-    bool has_avx512 = strncmp(table->name, "avx512", 6) == 0 || strcmp(table->name, "amx") == 0;
-    return has_avx512 ? &avx512 : &scalar;
+    static const struct {
+        const char *name;
+        const gradient_table *gradients;
+    } pairs[] = {{"amx", &avx512},
+                 {"avx512bf16", &avx512vnni},
+                 {"avx512vnni", &avx512vnni},
+                 {"avx512", &avx512}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (strcmp(pairs[i].name, table->name) == 0)
+            return pairs[i].gradients;
+    return &scalar;
 }

@@ -10,6 +10,7 @@
  *   BF16  x and w rounded to bf16, fp32 sums
  *   INT8  x and w as int8 with one fp32 scale per group of at most 256 inputs on both sides, exact
  *         int32 sums within a group, fp32 sums over groups in order
+ *   INT16 the same with 13 bits of x and 12 of w, signs included; tables with has_int16
  * x is an `acts`; w comes in panels of 16 outputs, expanded from however the weight is held into
  * the order that the product reads, once per panel, and used for all tokens. An output's sum has
  * one order that depends on n_in alone, so results do not depend on how many tokens or panels a
@@ -32,15 +33,21 @@ int kernel_n_groups(int n_in);
 /* The best distance between the rows of acts, in elements: padded, and not a power of two, so that
  * rows do not share cache sets. */
 size_t kernel_acts_stride(slant_compute compute, int n_in);
+/* Bytes of one activation or weight; INT8 weights take twice that where products are of 16 bits. */
+size_t kernel_element_bytes(slant_compute compute);
+const char *
+kernel_compute_name(slant_compute compute); /* "auto", "int8", "int16", "bf16", "fp32" */
+/* Whether it has a scale per group: INT8 and INT16. */
+bool kernel_is_scaled(slant_compute compute);
 
 /* Activations ready for products: [n_tokens][stride], row-major, rows padded with zeros up to
  * kernel_padded(n_in). Rows start at multiples of 64 bytes. */
 typedef struct acts {
-    slant_compute compute; /* F32, BF16 or INT8 */
+    slant_compute compute;
     int n_in;
     size_t stride; /* elements between rows */
-    void *data;    /* float, uint16_t (bf16) or int8_t */
-    float *scales; /* INT8: [n_tokens][n_groups]: value = data · scale */
+    void *data;    /* float, uint16_t (bf16), int16_t or int8_t */
+    float *scales; /* INT8, INT16: [n_tokens][n_groups]: value = data · scale */
     int32_t *sums; /* INT8: [n_tokens][n_groups]: Σ data over the group */
 } acts;
 
@@ -67,7 +74,7 @@ typedef struct kernel_panels {
     int n_in, n_panels;
     int first_group, n_groups;
     void *data;    /* in the instruction set's own order; 64-byte aligned */
-    float *scales; /* INT8: [n_panels][n_groups][16] */
+    float *scales; /* INT8, INT16: [n_panels][n_groups][16] */
 } kernel_panels;
 
 /* A second product that a call of matmul_both adds: x · wᵀ over few inputs, an adapter's. */
@@ -99,6 +106,7 @@ typedef struct kernel_table {
     const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx" */
     bool int8_is_fast; /* whether AUTO means INT8 here; else BF16 if bf16_is_fast, else F32 */
     bool bf16_is_fast;
+    bool has_int16; /* whether its routines take INT16 */
 
     /* RMSNorm (Zhang & Sennrich 2019) as transformers computes it: x·rsqrt(mean(x²)+eps), then ×
      * weight. x [n_tokens][x_stride]; weight [n_in]; rows out_row0 … of out are written. */
@@ -107,8 +115,8 @@ typedef struct kernel_table {
     /* Plain conversion of rows into acts. */
     void (*quantise)(const float *x, size_t x_stride, int n_tokens, acts *out, int out_row0);
     /* SwiGLU: silu(gate)·up, rounded into acts. gate, up [n_tokens][stride] hold inputs first …
-     * end of the rows, in whole int8 groups where out is INT8 and else in multiples of
-     * KERNEL_K_ALIGN, as far as out->n_in goes. */
+     * end of the rows, in whole groups where out is scaled and else in multiples of KERNEL_K_ALIGN,
+     * as far as out->n_in goes. */
     void (*swiglu)(const float *gate, const float *up, size_t stride, int n_tokens, acts *out,
                    int out_row0, int first, int end);
     /* Half rotation in place: x [n_tokens][x_stride], n_heads heads of head_dim; cos, sin

@@ -400,11 +400,12 @@ void matmul_both_amx(const acts *x, int token0, int n_tokens, const kernel_panel
                      const kernel_addend *addend, float *out, size_t out_stride, bool accumulate,
                      void *scratch)
 {
-    if (w->compute == SLANT_COMPUTE_F32) {
+    if (w->compute == SLANT_COMPUTE_F32 || w->compute == SLANT_COMPUTE_INT16) {
         if (addend != NULL)
-            matmul_float_avx512(addend->x, addend->token0, n_tokens, addend->w, out, out_stride,
-                                accumulate);
-        matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate || addend != NULL);
+            matmul_avx512vnni(addend->x, addend->token0, n_tokens, addend->w, out, out_stride,
+                              accumulate, scratch);
+        matmul_avx512vnni(x, token0, n_tokens, w, out, out_stride, accumulate || addend != NULL,
+                          scratch);
         return;
     }
     amx_scratch *m = scratch;

@@ -1,6 +1,7 @@
-/* int8 products with vpdpbusd, which multiplies unsigned by signed bytes: the weights are the
- * unsigned side (panels hold weight + 128), four inputs of a token are broadcast as the signed
- * side, and a sum starts at −128 · Σx, so that it ends exact. */
+/* Integer products. INT8 with vpdpbusd, which multiplies unsigned by signed bytes: the weights are
+ * the unsigned side (panels hold weight + 128), four inputs of a token are broadcast as the signed
+ * side, and a sum starts at −128 · Σx, so that it ends exact. INT16 with vpdpwssd, which takes
+ * pairs of signed words. */
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
@@ -45,13 +46,46 @@ TILE_FUNCTION tile_vnni(const tile *t, int tokens, int panels)
 }
 TILE_KERNELS(tile_vnni)
 
+#define MULTIPLY_WORDS(sum, i, j) sum = (int_lanes)_mm512_dpwssd_epi32((__m512i)sum, w##j, two);
+#define MULTIPLY_WORDS_MEMORY(sum, i, j)                                                           \
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w##j), "m"(TILE_DWORD(i, at)));
+#define TOKEN_WORDS(i)                                                                             \
+    if (i < tokens) {                                                                              \
+        __m512i two = _mm512_set1_epi32(TILE_DWORD(i, at));                                        \
+        FOR_PANELS_OF(i, MULTIPLY_WORDS)                                                           \
+    }
+
+TILE_FUNCTION tile_vnni_words(const tile *t, int tokens, int panels)
+{
+    TILE_SUMS(int_lanes, {0});
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
+    TILE_START;
+    const char *end = x + 2 * t->n;
+    do {
+#pragma GCC unroll 8
+        for (int at = 0; at < 4 * STEPS; at += 4) {
+            FOR_PANELS(LOAD_PANEL)
+            FOR_PANELS_OF(0, MULTIPLY_WORDS_MEMORY)
+            TOKEN_WORDS(1)
+            TOKEN_WORDS(2)
+            TOKEN_WORDS(3)
+            TOKEN_WORDS(4)
+            TOKEN_WORDS(5)
+        }
+        TILE_ADVANCE(4 * STEPS, 64 * STEPS);
+    } while (x < end);
+    TILE_SCALE_SUMS;
+}
+TILE_KERNELS(tile_vnni_words)
+
 void matmul_avx512vnni(const acts *x, int token0, int n_tokens, const kernel_panels *w, float *out,
                        size_t out_stride, bool accumulate, void *scratch)
 {
     tile_scratch *memory = scratch;
-    tile_walk c = {.kernels = tile_vnni_kernels,
-                   .x_bytes = 1,
-                   .w_bytes = KERNEL_PANEL,
+    bool is_int8 = w->compute == SLANT_COMPUTE_INT8;
+    tile_walk c = {.kernels = is_int8 ? tile_vnni_kernels : tile_vnni_words_kernels,
+                   .x_bytes = is_int8 ? 1 : 2,
+                   .w_bytes = is_int8 ? KERNEL_PANEL : 2 * KERNEL_PANEL,
                    .x = x,
                    .token0 = token0,
                    .w = w,
@@ -60,7 +94,7 @@ void matmul_avx512vnni(const acts *x, int token0, int n_tokens, const kernel_pan
                    .accumulate = accumulate,
                    .sums = &memory->sums,
                    .scales = memory};
-    if (w->compute == SLANT_COMPUTE_INT8)
+    if (kernel_is_scaled(w->compute))
         run_tiles(&c, n_tokens);
     else
         matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);

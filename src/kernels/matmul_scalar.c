@@ -33,16 +33,33 @@ static void group_sums(const int8_t *x, const int8_t *w, int n, int32_t sums[KER
                 sums[o] += x[k + i] * w[k * KERNEL_PANEL + 4 * o + i];
 }
 
-static void product_int8(const acts *x, int token, const input_range *r, const int8_t *w,
-                         const float *w_scales, float out[KERNEL_PANEL])
+/* The same of INT16: 256 · 4095 · 2047 < 2³¹. */
+static void group_sums_int16(const int16_t *x, const int16_t *w, int n, int32_t sums[KERNEL_PANEL])
 {
-    const int8_t *row = (const int8_t *)x->data + (size_t)token * x->stride + r->first;
+    for (int o = 0; o < KERNEL_PANEL; o++)
+        sums[o] = 0;
+    for (int k = 0; k < n; k += 2)
+        for (int o = 0; o < KERNEL_PANEL; o++)
+            for (int i = 0; i < 2; i++)
+                sums[o] += x[k + i] * w[k * KERNEL_PANEL + 2 * o + i];
+}
+
+static void product_scaled(const acts *x, int token, const input_range *r, size_t panel_at,
+                           const kernel_panels *w, const float *w_scales, float out[KERNEL_PANEL])
+{
+    size_t row_at = (size_t)token * x->stride + (size_t)r->first;
     const float *x_scales =
         x->scales + (size_t)token * (size_t)kernel_n_groups(x->n_in) + r->first_group;
     for (int g = 0; g < r->n_groups; g++) {
-        int first = g * r->group;
+        size_t x_at = row_at + (size_t)(g * r->group);
+        size_t w_at = panel_at + (size_t)(g * r->group * KERNEL_PANEL);
+        int n = range_group_length(r, g);
         int32_t sums[KERNEL_PANEL];
-        group_sums(row + first, w + first * KERNEL_PANEL, range_group_length(r, g), sums);
+        if (w->compute == SLANT_COMPUTE_INT8)
+            group_sums((const int8_t *)x->data + x_at, (const int8_t *)w->data + w_at, n, sums);
+        else
+            group_sums_int16((const int16_t *)x->data + x_at, (const int16_t *)w->data + w_at, n,
+                             sums);
         for (int o = 0; o < KERNEL_PANEL; o++)
             out[o] = fmaf((float)sums[o], w_scales[g * KERNEL_PANEL + o] * x_scales[g], out[o]);
     }
@@ -54,9 +71,9 @@ static void product(const acts *x, int token, const kernel_panels *w, int panel,
     input_range r = panels_range(w);
     size_t row_at = (size_t)token * x->stride + (size_t)r.first;
     size_t panel_at = (size_t)panel * (size_t)r.length * KERNEL_PANEL;
-    if (w->compute == SLANT_COMPUTE_INT8)
-        product_int8(x, token, &r, (const int8_t *)w->data + panel_at,
-                     w->scales + panel * r.n_groups * KERNEL_PANEL, out);
+    if (kernel_is_scaled(w->compute))
+        product_scaled(x, token, &r, panel_at, w, w->scales + panel * r.n_groups * KERNEL_PANEL,
+                       out);
     else if (w->compute == SLANT_COMPUTE_BF16)
         product_bf16((const uint16_t *)x->data + row_at, (const uint16_t *)w->data + panel_at,
                      r.length, out);

@@ -23,6 +23,7 @@ static const peak_loop int8_avxvnni = {"vpdpbusd ymm", LANES(32), peak_int8_avxv
 static const peak_loop fp32_avx512 = {"vfmadd231ps zmm", LANES(16), peak_fp32_avx512};
 static const peak_loop int8_avx512 = {"vpmaddwd, vpaddd zmm", LANES(32), peak_int8_avx512};
 static const peak_loop int8_avx512vnni = {"vpdpbusd zmm", LANES(64), peak_int8_avx512vnni};
+static const peak_loop int16_avx512vnni = {"vpdpwssd zmm", LANES(32), peak_int16_avx512vnni};
 static const peak_loop bf16_avx512bf16 = {"vdpbf16ps zmm", LANES(32), peak_bf16_avx512bf16};
 static const peak_loop int8_amx = {"tdpbssd", TILES(64), peak_int8_amx};
 static const peak_loop bf16_amx = {"tdpbf16ps", TILES(32), peak_bf16_amx};
@@ -30,24 +31,25 @@ static const peak_loop bf16_amx = {"tdpbf16ps", TILES(32), peak_bf16_amx};
 /* bf16 without an instruction of its own is widened and multiplied in fp32. */
 static const struct {
     const char *isa;
-    const peak_loop *int8, *bf16, *fp32;
+    const peak_loop *int8, *int16, *bf16, *fp32;
 } loops[] = {
-    {"scalar", &int8_scalar, &fp32_scalar, &fp32_scalar},
-    {"avx2", &int8_avx2, &fp32_avx2, &fp32_avx2},
-    {"avxvnni", &int8_avxvnni, &fp32_avx2, &fp32_avx2},
-    {"avx512", &int8_avx512, &fp32_avx512, &fp32_avx512},
-    {"avx512vnni", &int8_avx512vnni, &fp32_avx512, &fp32_avx512},
-    {"avx512bf16", &int8_avx512vnni, &bf16_avx512bf16, &fp32_avx512},
-    {"amx", &int8_amx, &bf16_amx, &fp32_avx512},
+    {"scalar", &int8_scalar, &int8_scalar, &fp32_scalar, &fp32_scalar},
+    {"avx2", &int8_avx2, NULL, &fp32_avx2, &fp32_avx2},
+    {"avxvnni", &int8_avxvnni, NULL, &fp32_avx2, &fp32_avx2},
+    {"avx512", &int8_avx512, NULL, &fp32_avx512, &fp32_avx512},
+    {"avx512vnni", &int8_avx512vnni, &int16_avx512vnni, &fp32_avx512, &fp32_avx512},
+    {"avx512bf16", &int8_avx512vnni, &int16_avx512vnni, &bf16_avx512bf16, &fp32_avx512},
+    {"amx", &int8_amx, &int16_avx512vnni, &bf16_amx, &fp32_avx512},
 };
 
 const peak_loop *peak_loop_of(const char *isa, slant_compute compute)
 {
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++)
         if (strcmp(loops[i].isa, isa) == 0)
-            return compute == SLANT_COMPUTE_INT8   ? loops[i].int8
-                   : compute == SLANT_COMPUTE_BF16 ? loops[i].bf16
-                                                   : loops[i].fp32;
+            return compute == SLANT_COMPUTE_INT8    ? loops[i].int8
+                   : compute == SLANT_COMPUTE_INT16 ? loops[i].int16
+                   : compute == SLANT_COMPUTE_BF16  ? loops[i].bf16
+                                                    : loops[i].fp32;
     return NULL;
 }
 

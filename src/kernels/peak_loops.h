@@ -44,6 +44,7 @@ void peak_int8_avxvnni(int64_t n_rounds);
 void peak_fp32_avx512(int64_t n_rounds);
 void peak_int8_avx512(int64_t n_rounds);
 void peak_int8_avx512vnni(int64_t n_rounds);
+void peak_int16_avx512vnni(int64_t n_rounds);
 void peak_bf16_avx512bf16(int64_t n_rounds);
 void peak_int8_amx(int64_t n_rounds);
 void peak_bf16_amx(int64_t n_rounds);

@@ -20,17 +20,37 @@ int kernel_n_groups(int n_in)
     return (n_in + group - 1) / group;
 }
 
+size_t kernel_element_bytes(slant_compute compute)
+{
+    return compute == SLANT_COMPUTE_INT8 ? 1 : compute == SLANT_COMPUTE_F32 ? 4 : 2;
+}
+
+const char *kernel_compute_name(slant_compute compute)
+{
+    static const char *const names[] = {[SLANT_COMPUTE_AUTO] = "auto",
+                                        [SLANT_COMPUTE_INT8] = "int8",
+                                        [SLANT_COMPUTE_INT16] = "int16",
+                                        [SLANT_COMPUTE_BF16] = "bf16",
+                                        [SLANT_COMPUTE_F32] = "fp32"};
+    return names[compute];
+}
+
+bool kernel_is_scaled(slant_compute compute)
+{
+    return compute == SLANT_COMPUTE_INT8 || compute == SLANT_COMPUTE_INT16;
+}
+
 /* Odd multiples of a cache line: rows then fall into different sets of the first-level cache. */
 size_t kernel_acts_stride(slant_compute compute, int n_in)
 {
-    size_t line = compute == SLANT_COMPUTE_INT8 ? 64 : compute == SLANT_COMPUTE_BF16 ? 32 : 16;
+    size_t line = 64 / kernel_element_bytes(compute);
     return ((size_t)kernel_padded(n_in) / line | 1) * line;
 }
 
 size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels)
 {
-    size_t bytes = compute == SLANT_COMPUTE_INT8 ? 1 : compute == SLANT_COMPUTE_BF16 ? 2 : 4;
-    return bytes * KERNEL_PANEL * (size_t)kernel_padded(n_in) * (size_t)n_panels;
+    return kernel_element_bytes(compute) * KERNEL_PANEL * (size_t)kernel_padded(n_in) *
+           (size_t)n_panels;
 }
 
 /* One panel's rows in fp32. */

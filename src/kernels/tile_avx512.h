@@ -25,9 +25,9 @@ typedef struct tile {
     const float *from; /* [tokens][16 · panels], rows from_stride apart */
     float *to;         /* the same */
     size_t from_stride, to_stride;
-    const float *x_scales; /* INT8: [tokens] */
+    const float *x_scales; /* INT8, INT16: [tokens] */
     const int32_t *x_sums; /* INT8: [tokens], −128 · Σx */
-    const float *w_scales; /* INT8: [16], panels w_scale_stride apart */
+    const float *w_scales; /* INT8, INT16: [16], panels w_scale_stride apart */
     size_t w_scale_stride;
 } tile;
 
@@ -64,7 +64,7 @@ typedef struct tile_sums {
     float nothing[TILE_PANELS * KERNEL_PANEL]; /* zeros */
 } tile_sums;
 
-/* INT8: what a strip's tokens need, group by group. KERNEL_MATMUL_SCRATCH bytes. */
+/* INT8, INT16: what a strip's tokens need, group by group. KERNEL_MATMUL_SCRATCH bytes. */
 typedef struct tile_scratch {
     tile_sums sums;
     float x_scales[STRIP_PORTIONS][STRIP_TOKENS];
@@ -77,7 +77,7 @@ _Static_assert(sizeof(tile_scratch) <= KERNEL_MATMUL_SCRATCH, "the scratch is th
 typedef struct tile_walk {
     const tile_kernel (*kernels)[TILE_PANELS];
     int x_bytes, w_bytes; /* per input of one token and of one panel */
-    int portion;          /* inputs at a time; INT8: one group */
+    int portion;          /* inputs at a time; where there are scales, one group */
     const acts *x;
     int token0;
     const kernel_panels *w;
@@ -86,7 +86,7 @@ typedef struct tile_walk {
     size_t out_stride;
     bool accumulate;
     tile_sums *sums;
-    tile_scratch *scales; /* INT8 */
+    tile_scratch *scales; /* INT8, INT16 */
 } tile_walk;
 
 /* Tokens first … first + n_tokens of the call, portions begin … end - 1 of the inputs. */
@@ -103,7 +103,8 @@ static inline void read_scales(const tile_walk *c, const tile_strip *s)
     for (int t = 0; t < s->n_tokens; t++, at += n_groups)
         for (int i = s->begin; i < s->end; i++) {
             c->scales->x_scales[i - s->begin][t] = c->x->scales[at + (size_t)i];
-            c->scales->x_sums[i - s->begin][t] = -128 * c->x->sums[at + (size_t)i];
+            if (c->w->compute == SLANT_COMPUTE_INT8)
+                c->scales->x_sums[i - s->begin][t] = -128 * c->x->sums[at + (size_t)i];
         }
 }
 
@@ -167,7 +168,7 @@ static inline void run_strip(const tile_walk *c, tile_strip *s)
 static inline void run_tiles(tile_walk *c, int n_tokens)
 {
     c->range = panels_range(c->w);
-    if (c->w->compute == SLANT_COMPUTE_INT8)
+    if (c->scales)
         c->portion = c->range.group;
     memset(c->sums->nothing, 0, sizeof c->sums->nothing);
     int n_portions = (c->range.length + c->portion - 1) / c->portion;
@@ -242,7 +243,7 @@ typedef int32_t int_lanes __attribute__((vector_size(64)));
 #define TILE_FETCH(sum, i, j) sum = _mm512_loadu_ps(t->from + (i) * t->from_stride + (j) * LANES);
 #define TILE_STORE(sum, i, j) _mm512_storeu_ps(t->to + (i) * t->to_stride + (j) * LANES, sum);
 
-/* to = from + sum · (weight scale · activation scale), for one INT8 group. A store might change
+/* to = from + sum · (weight scale · activation scale), for one group. A store might change
  * what t points to for all that gcc knows, so all of it is read beforehand. */
 #define TILE_SCALE_SUM(sum, i, j)                                                                  \
     _mm512_storeu_ps(to + (j) * LANES, _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)sum),           \

@@ -4,6 +4,7 @@
  * looked up. */
 #include "kernels/expand_avx512.h"
 #include "kernels/gradients_internal.h"
+#include "kernels/transposed_avx512.h"
 
 #include <string.h>
 
@@ -43,27 +44,6 @@ static inline __m512i two_tables(__m512 map, float absmax0, float absmax1)
                               _mm512_cvtepi32_epi16(high), 1);
 }
 
-/* Two runs of 64 bytes hold 16 inputs of 16 outputs: dword o of a run holds eight inputs of output
- * o, input j in nibble 2·(j % 4) + j / 4. Word 2·k of the result is to come from output 0, word
- * 2·k + 1 from output 1; which word of the runs holds input k's nibble, and how far up: */
-static inline __m512i words_of_two(void)
-{
-    short index[32];
-    for (int k = 0; k < 16; k++) {
-        index[2 * k] = (short)(k / 8 * 32 + k % 4 / 2);
-        index[2 * k + 1] = (short)(index[2 * k] + 2);
-    }
-    return _mm512_loadu_si512(index);
-}
-
-static inline __m512i shifts_of_two(void)
-{
-    short shift[32];
-    for (int k = 0; k < 16; k++)
-        shift[2 * k] = shift[2 * k + 1] = (short)(8 * (k % 2) + (k % 8 < 4 ? 0 : 4));
-    return _mm512_loadu_si512(shift);
-}
-
 /* One block of 64 inputs of a panel of 16 outputs, in bf16: lines o0 … o0 + 15 of the result's
  * panels first … end - 1, whose codes start at `codes` for panel `first_code`. */
 typedef struct nf4_block {
@@ -76,21 +56,13 @@ typedef struct nf4_block {
 
 static inline void block_bf16(const nf4_block *b, __m512 map, const panel_writer *w)
 {
-    const __m512i words = words_of_two(), shifts = shifts_of_two();
-    const __m512i nibble = _mm512_set1_epi16(15), second = _mm512_set1_epi32(0x00100000);
+    const two_outputs at = two_outputs_start();
     for (int o = 0; o < KERNEL_PANEL; o += 2) {
         __m512i tables = two_tables(map, b->absmax[o], b->absmax[o + 1]);
-        __m512i index = _mm512_add_epi16(words, _mm512_set1_epi16((short)(2 * o)));
-        for (int q = b->first_quarter; q < b->end_quarter; q++) {
-            __m512i first = _mm512_loadu_si512(b->codes + q * 128);
-            __m512i last = _mm512_loadu_si512(b->codes + q * 128 + 64);
-            __m512i held = _mm512_permutex2var_epi16(first, index, last);
-            held = _mm512_srlv_epi16(held, shifts);
-            /* (held & nibble) | second */
-            __m512i at = _mm512_ternarylogic_epi32(held, nibble, second, 0xEA);
-            _mm512_store_si512(line_at(w, b->panel + q - b->first_quarter, b->o0 + o),
-                               _mm512_permutexvar_epi16(at, tables));
-        }
+        for (int q = b->first_quarter; q < b->end_quarter; q++)
+            _mm512_store_si512(
+                line_at(w, b->panel + q - b->first_quarter, b->o0 + o),
+                _mm512_permutexvar_epi16(two_outputs_codes(&at, b->codes + q * 128, o), tables));
     }
 }
 

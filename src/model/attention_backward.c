@@ -25,8 +25,8 @@ static void output_rows(pass *p, const void *context, thread_scratch *scratch, i
     const workspace *w = p->w;
     const layer *l = context;
     float *row = tape_scratch_of(p, scratch)->rows;
-    w->kernels->quantise(t->d_hidden + (size_t)first * w->hidden_stride, w->hidden_stride,
-                         end - first, &t->dy_hidden, first);
+    tape_take_dy(t, t->d_hidden + (size_t)first * w->hidden_stride, w->hidden_stride, end - first,
+                 &t->dy_hidden, first);
     if (!adapts(l, LINEAR_O))
         return;
     for (int r = first; r < end; r++) {
@@ -175,8 +175,8 @@ static void dy_rows(pass *p, const void *context, thread_scratch *scratch, int f
     const workspace *w = p->w;
     int i = *(const int *)context;
     size_t column = i == 0 ? 0 : i == 1 ? w->k_column : w->v_column;
-    w->kernels->quantise(p->tape->d_qkv + (size_t)first * w->qkv_stride + column, w->qkv_stride,
-                         end - first, &p->tape->dy_qkv[i], first);
+    tape_take_dy(p->tape, p->tape->d_qkv + (size_t)first * w->qkv_stride + column, w->qkv_stride,
+                 end - first, &p->tape->dy_qkv[i], first);
 }
 
 static void through_heads(pass *p, const layer *l, int n_alive)

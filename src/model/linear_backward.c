@@ -52,9 +52,12 @@ static const linear *layer_of(const group *g, int job)
     return &g->p->m->layers[g->p->tape->layer].linears[g->jobs[job].which];
 }
 
-static size_t element_bytes(slant_compute compute)
+/* Of the product through the module's weight. */
+static slant_compute through_compute(const group *g, int job)
 {
-    return compute == SLANT_COMPUTE_F32 ? sizeof(float) : 2;
+    const tape *t = g->p->tape;
+    bool is_nf4 = layer_of(g, job)->w.type == DTYPE_NF4;
+    return t->through_int8 && is_nf4 ? SLANT_COMPUTE_INT8 : t->compute;
 }
 
 static dtype element_type(slant_compute compute)
@@ -91,7 +94,7 @@ static dropout_bits dropped_from(const group *g, int job, int row)
 /* A portion of rows of an acts as the transposed side of a product over those rows. */
 static kernel_weight rows_as_weight(const acts *x, int row, int n_rows)
 {
-    size_t element = element_bytes(x->compute);
+    size_t element = kernel_element_bytes(x->compute);
     return (kernel_weight){.n_out = n_rows,
                            .n_in = (int)x->stride,
                            .type = element_type(x->compute),
@@ -109,7 +112,7 @@ static void project_dy(group *g, int job, thread_scratch *scratch, int first, in
     float *rows = t->low_rows[job] + (size_t)first * width;
     for (int panel = 0; panel < panels_to(adapter->rank); panel++) {
         kernel_panels b = expand_transposed(g, s, &adapter->b, NULL, panel, 1, s->panels);
-        multiply(g, scratch, j->dy, j->dy_row0 + first, end - first, &b,
+        multiply(g, scratch, &j->dy->plain, j->dy_row0 + first, end - first, &b,
                  rows + panel * KERNEL_PANEL, width, false);
     }
     float scale = tape_adapter_scale(t, adapter);
@@ -143,7 +146,7 @@ static void turn_low(group *g, int job, int chunk, tape_scratch *s)
     t->kernels->transpose(t->low_rows[job] + (size_t)row * width, width, n, rank, &columns,
                           chunk * rank);
     const acts *low = &t->layers[t->layer].low[g->jobs[job].which];
-    size_t element = element_bytes(low->compute);
+    size_t element = kernel_element_bytes(low->compute);
     for (int r = 0; r < n; r++)
         t->kernels->widen(
             (const char *)low->data + (size_t)(g->first_row + row + r) * low->stride * element,
@@ -240,14 +243,17 @@ static void through_weight(group *g, int job, thread_scratch *scratch, int panel
     const tape_scratch *s = tape_scratch_of(g->p, scratch);
     const linear_backward_job *j = &g->jobs[job];
     const kernel_weight *w = &layer_of(g, job)->w;
+    slant_compute compute = through_compute(g, job);
+    const acts *dy = compute == t->compute ? &j->dy->plain : &j->dy->int8;
     int n_groups = kernel_n_groups(w->n_out), portion = portion_groups(w->n_out);
     for (int first = 0; first < n_groups; first += portion) {
-        kernel_panels panels = {.compute = t->compute,
+        kernel_panels panels = {.compute = compute,
                                 .first_group = first,
                                 .n_groups = n_groups - first < portion ? n_groups - first : portion,
-                                .data = s->panels};
+                                .data = s->panels,
+                                .scales = s->panel_scales};
         t->kernels->expand_transposed(w, NULL, panel, n_panels, &panels, s->expand);
-        multiply(g, scratch, j->dy, j->dy_row0, g->n_rows, &panels, g->dx + panel * KERNEL_PANEL,
+        multiply(g, scratch, dy, j->dy_row0, g->n_rows, &panels, g->dx + panel * KERNEL_PANEL,
                  g->dx_stride, job > 0 || first > 0);
     }
 }
@@ -268,22 +274,25 @@ static void run_columns(group *g, thread_scratch *scratch, int panel, int n_pane
     }
 }
 
-static int widest_output(const group *g)
+/* Bytes of the largest panel of any of the modules' weights. */
+static size_t largest_panel(const group *g)
 {
-    int widest = 0;
-    for (int job = 0; job < g->n_jobs; job++)
-        if (layer_of(g, job)->w.n_out > widest)
-            widest = layer_of(g, job)->w.n_out;
-    return widest;
+    size_t largest = 1;
+    for (int job = 0; job < g->n_jobs; job++) {
+        int n_out = layer_of(g, job)->w.n_out,
+            portion = portion_groups(n_out) * kernel_group(n_out);
+        size_t bytes = g->p->w->kernels->panel_bytes(through_compute(g, job),
+                                                     portion < n_out ? portion : n_out, 1);
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
 }
 
 /* As many panels as fit the thread's block, in whole NF4 blocks of 64 where that can be. */
 static int block_panels(const group *g)
 {
     const tape *t = g->p->tape;
-    int widest = widest_output(g), portion = portion_groups(widest) * kernel_group(widest);
-    size_t one = g->p->w->kernels->panel_bytes(t->compute, portion < widest ? portion : widest, 1);
-    int fit = (int)(t->threads[0].panels_bytes / one);
+    int fit = (int)(t->threads[0].panels_bytes / largest_panel(g));
     if (fit > LINEAR_MAX_BLOCK_PANELS)
         fit = LINEAR_MAX_BLOCK_PANELS;
     return fit > TAPE_GRADIENT_PANELS ? fit / TAPE_GRADIENT_PANELS * TAPE_GRADIENT_PANELS : fit;
@@ -303,8 +312,8 @@ static kernel_panels output_panels(const group *g, int job, int chunk, int panel
                                    tape_scratch *s)
 {
     const linear_backward_job *j = &g->jobs[job];
-    kernel_weight rows =
-        rows_as_weight(j->dy, j->dy_row0 + chunk * TAPE_GRADIENT_ROWS, chunk_rows(g, chunk));
+    kernel_weight rows = rows_as_weight(&j->dy->plain, j->dy_row0 + chunk * TAPE_GRADIENT_ROWS,
+                                        chunk_rows(g, chunk));
     return expand_transposed(g, s, &rows, NULL, panel, n_panels, s->column_panels);
 }
 

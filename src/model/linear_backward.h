@@ -7,7 +7,7 @@
 /* One module of the tape's layer, y = W x + scale · B A (dropped x). */
 typedef struct linear_backward_job {
     int which;
-    const acts *dy; /* rows dy_row0 …: derivative with respect to y */
+    const tape_dy *dy; /* rows dy_row0 …: derivative with respect to y */
     int dy_row0;
     const acts *x; /* rows x_row0 …: what the module read; looked at only where it is adapted */
     int x_row0;

@@ -65,12 +65,12 @@ typedef struct mlp_unit {
     int first, end, width; /* columns; how many of gate lie before those of up */
 } mlp_unit;
 
-/* Whole int8 groups, so that the activation can be rounded; else as many as leave both layers'
+/* Whole groups, so that the activation can be rounded; else as many as leave both layers'
  * panels in the second-level cache. */
 static int unit_columns(const workspace *w, const layer_precision *l, const model_config *c)
 {
     int columns = kernel_group(c->intermediate_size);
-    if (l->compute == SLANT_COMPUTE_INT8)
+    if (kernel_is_scaled(l->compute))
         return columns;
     while (columns > KERNEL_K_ALIGN &&
            w->kernels->panel_bytes(l->compute, c->hidden_size, 2 * columns / KERNEL_PANEL) >

@@ -55,8 +55,8 @@ static void activation_backward(void *context, int thread, int n_threads)
         tape_load(t, &slot->up, portion->first_row + r, n, up);
         t->kernels->swiglu_backward(gate, up, t->d_wide + (size_t)r * w->wide_stride, (int)n,
                                     d_gate, d_up);
-        w->kernels->quantise(d_gate, n, 1, &t->dy_wide[0], r);
-        w->kernels->quantise(d_up, n, 1, &t->dy_wide[1], r);
+        tape_take_dy(t, d_gate, n, 1, &t->dy_wide[0], r);
+        tape_take_dy(t, d_up, n, 1, &t->dy_wide[1], r);
     }
 }
 
@@ -133,8 +133,8 @@ static void dy_rows(pass *p, const void *context, thread_scratch *scratch, int f
     (void)context;
     (void)scratch;
     const workspace *w = p->w;
-    w->kernels->quantise(p->tape->d_hidden + (size_t)first * w->hidden_stride, w->hidden_stride,
-                         end - first, &p->tape->dy_hidden, first);
+    tape_take_dy(p->tape, p->tape->d_hidden + (size_t)first * w->hidden_stride, w->hidden_stride,
+                 end - first, &p->tape->dy_hidden, first);
 }
 
 void mlp_backward(pass *p, const layer *l)

@@ -15,22 +15,17 @@ void *plan_piece(planner *p, size_t n_items, size_t item_bytes)
     return start;
 }
 
-static size_t element_bytes(slant_compute compute)
-{
-    return compute == SLANT_COMPUTE_F32 ? sizeof(float) : compute == SLANT_COMPUTE_BF16 ? 2 : 1;
-}
-
 void plan_acts(planner *p, acts *x, slant_compute compute, int n_tokens, int n_in)
 {
     size_t rows = (size_t)n_tokens;
     x->compute = compute;
     x->n_in = n_in;
     x->stride = kernel_acts_stride(compute, n_in);
-    x->data = plan_piece(p, rows * x->stride, element_bytes(compute));
-    if (compute == SLANT_COMPUTE_INT8) {
+    x->data = plan_piece(p, rows * x->stride, kernel_element_bytes(compute));
+    if (kernel_is_scaled(compute))
         x->scales = plan_piece(p, rows * (size_t)kernel_n_groups(n_in), sizeof *x->scales);
+    if (compute == SLANT_COMPUTE_INT8)
         x->sums = plan_piece(p, rows * (size_t)kernel_n_groups(n_in), sizeof *x->sums);
-    }
 }
 
 size_t plan_to_panel(size_t n_out)

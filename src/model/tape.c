@@ -112,6 +112,13 @@ static void plan_group(planner *p, tape *t, int rank)
     }
 }
 
+static void plan_dy(planner *p, const tape *t, tape_dy *dy, int n_tokens, int n)
+{
+    plan_acts(p, &dy->plain, t->compute, n_tokens, n);
+    if (t->through_int8)
+        plan_acts(p, &dy->int8, SLANT_COMPUTE_INT8, n_tokens, n);
+}
+
 static void plan_thread(planner *p, const tape *t, tape_scratch *s, int widest, int rank)
 {
     const model_config *c = &t->m->config;
@@ -120,6 +127,9 @@ static void plan_thread(planner *p, const tape *t, tape_scratch *s, int widest, 
     size_t width = (size_t)TAPE_GRADIENT_PANELS * KERNEL_PANEL;
     s->panels_bytes = one > BLOCK_BYTES ? one : BLOCK_BYTES;
     s->panels = plan_piece(p, s->panels_bytes, 1);
+    s->panel_scales =
+        plan_piece(p, (size_t)(LINEAR_MAX_BLOCK_PANELS * KERNEL_PANEL * kernel_n_groups(widest)),
+                   sizeof(float));
     s->column_panels = plan_piece(
         p, w->kernels->panel_bytes(t->compute, TAPE_GRADIENT_ROWS, TAPE_GRADIENT_PANELS), 1);
     size_t rank_width = plan_to_panel((size_t)rank);
@@ -151,12 +161,12 @@ static void plan(planner *p, tape *t)
     t->d_normed = t->d_attended = plan_piece(p, rows * narrow, sizeof(float));
     t->d_qkv = plan_piece(p, rows * w->qkv_stride, sizeof(float));
     t->d_wide = w->gate_up;
-    plan_acts(p, &t->dy_hidden, t->compute, tokens, c->hidden_size);
-    plan_acts(p, &t->dy_qkv[0], t->compute, tokens, q_out);
-    plan_acts(p, &t->dy_qkv[1], t->compute, tokens, kv_out);
-    plan_acts(p, &t->dy_qkv[2], t->compute, tokens, kv_out);
+    plan_dy(p, t, &t->dy_hidden, tokens, c->hidden_size);
+    plan_dy(p, t, &t->dy_qkv[0], tokens, q_out);
+    plan_dy(p, t, &t->dy_qkv[1], tokens, kv_out);
+    plan_dy(p, t, &t->dy_qkv[2], tokens, kv_out);
     for (int i = 0; i < 2; i++)
-        plan_acts(p, &t->dy_wide[i], t->compute, WORKSPACE_MLP_ROWS, c->intermediate_size);
+        plan_dy(p, t, &t->dy_wide[i], WORKSPACE_MLP_ROWS, c->intermediate_size);
     plan_acts(p, &t->input, t->compute, tokens, max_int(c->hidden_size, q_out));
     plan_acts(p, &t->wide_input, t->compute, WORKSPACE_MLP_ROWS, c->intermediate_size);
     if (rank > 0)
@@ -216,7 +226,10 @@ slant_status tape_open(const model *m, workspace *w, const tape_options *options
     t->m = m;
     t->w = w;
     t->kernels = gradient_table_for(w->kernels);
-    t->compute = w->compute == SLANT_COMPUTE_F32 ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_BF16;
+    t->through_int8 = kernel_is_scaled(w->compute) && t->kernels->has_int8;
+    t->compute = w->compute == SLANT_COMPUTE_F32 || (t->through_int8 && !w->kernels->bf16_is_fast)
+                     ? SLANT_COMPUTE_F32
+                     : SLANT_COMPUTE_BF16;
     t->kept_type = w->compute == SLANT_COMPUTE_F32 ? DTYPE_F32 : DTYPE_BF16;
     t->half = options->half;
     t->kept_half_type = t->half ? DTYPE_F16 : t->kept_type;
@@ -268,6 +281,13 @@ void tape_close(tape *t)
     mem_free(t->gradients);
     mem_free(t->threads);
     mem_free(t);
+}
+
+void tape_take_dy(const tape *t, const float *dy, size_t stride, int n_rows, tape_dy *out, int row0)
+{
+    t->w->kernels->quantise(dy, stride, n_rows, &out->plain, row0);
+    if (t->through_int8)
+        t->w->kernels->quantise(dy, stride, n_rows, &out->int8, row0);
 }
 
 bool tape_reaches(const tape *t, tape_stage stage)

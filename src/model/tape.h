@@ -51,6 +51,12 @@ typedef struct lora_gradient {
     float *b; /* [n_out][rank] */
 } lora_gradient;
 
+/* The derivative of modules' outputs as the products of the backward pass read it. */
+typedef struct tape_dy {
+    acts plain; /* in the tape's compute */
+    acts int8;  /* for products through weights of NF4, where the tape says so */
+} tape_dy;
+
 typedef struct tape_dropout {
     float p;
     uint64_t seed;
@@ -60,6 +66,7 @@ typedef struct tape_dropout {
 typedef struct tape_scratch {
     void *panels; /* a block of transposed panels: panels_bytes */
     size_t panels_bytes;
+    float *panel_scales;
     void *column_panels; /* [TAPE_GRADIENT_PANELS] over TAPE_GRADIENT_ROWS inputs */
     float *products;     /* [TAPE_GRADIENT_ROWS][64 or the highest rank] */
     float *rows;         /* [TAPE_SCRATCH_ROWS][row_width] */
@@ -75,7 +82,8 @@ typedef struct tape {
     const model *m;
     workspace *w;
     const gradient_table *kernels;
-    slant_compute compute; /* of all products of the backward pass: F32 or BF16 */
+    slant_compute compute; /* of the backward pass: F32 or BF16 */
+    bool through_int8;     /* but products through weights of NF4, which are then in INT8 */
     dtype kept_type;       /* of residuals, gate and up */
     dtype kept_half_type;  /* of q, k, v and what attention gave: F16 where half */
     bool half; /* adapters, head and attention round to half precision, as under autocast */
@@ -96,9 +104,9 @@ typedef struct tape {
     size_t d_attended_stride;
     float *d_qkv;                   /* [max_tokens][qkv_stride] */
     float *d_wide;                  /* [WORKSPACE_MLP_ROWS][wide_stride]; w->gate_up */
-    acts dy_hidden;                 /* [max_tokens][hidden_size]: of o_proj's, down_proj's y */
-    acts dy_qkv[3];                 /* [max_tokens][…]: of q_proj's, k_proj's, v_proj's y */
-    acts dy_wide[2];                /* [WORKSPACE_MLP_ROWS][intermediate_size]: gate's, up's */
+    tape_dy dy_hidden;              /* [max_tokens][hidden_size]: of o_proj's, down_proj's y */
+    tape_dy dy_qkv[3];              /* [max_tokens][…]: of q_proj's, k_proj's, v_proj's y */
+    tape_dy dy_wide[2];             /* [WORKSPACE_MLP_ROWS][intermediate_size]: gate's, up's */
     acts input;                     /* [max_tokens][hidden_size or n_heads · head_dim] */
     acts wide_input;                /* [WORKSPACE_MLP_ROWS][intermediate_size] */
     float *low_rows[TAPE_GROUP];    /* [max_tokens][rank to panels]: dY·B */
@@ -157,6 +165,10 @@ void tape_keep_wide(pass *p, const float *gate, const float *up, size_t stride, 
  */
 void tape_low_rank(pass *p, thread_scratch *scratch, const linear *linears, const int *which,
                    int n_which, const module_input *in, int in_row, int row, int n_rows);
+
+/* dy [n_rows][stride] in fp32, ready for products: rows row0 … of out. */
+void tape_take_dy(const tape *t, const float *dy, size_t stride, int n_rows, tape_dy *out,
+                  int row0);
 
 /* The adapter's scale and what dropout multiplies the elements by that it keeps. */
 float tape_adapter_scale(const tape *t, const lora *adapter);

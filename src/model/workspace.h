@@ -69,6 +69,9 @@ slant_status workspace_open_lora(const model *m, const kernel_table *kernels, sl
                                  int max_sequence, workspace **out, slant_error *err);
 void workspace_close(workspace *w);
 
+/* The quickest that is at least as good as bf16. */
+slant_compute workspace_fine_compute(const kernel_table *kernels);
+
 /* From here on products are those of layer i; or, till the next one, the finest that there are. */
 void workspace_enter_layer(workspace *w, int i);
 void workspace_be_fine(workspace *w);

@@ -49,10 +49,7 @@ static void put_recipe(const trainer *t, buf *out)
     put_row(out, "base digest", "%s",
             t->base.base_digest == NULL ? "unknown" : t->base.base_digest);
     put_row(out, "held as", "%s", dtype_get(t->base.linear_type)->name);
-    put_row(out, "forward products", "%s",
-            t->compute == SLANT_COMPUTE_F32    ? "fp32"
-            : t->compute == SLANT_COMPUTE_BF16 ? "bf16"
-                                               : "int8");
+    put_row(out, "products", "%s", kernel_compute_name(t->compute));
     put_row(out, "LoRA", "r %" PRId64 ", alpha %g, dropout %g%s", s->lora_r, s->lora_alpha,
             s->lora_dropout, s->use_rslora ? ", rsLoRA" : "");
     put_row(out, "batch", "%" PRId64 " articles, %" PRId64 " batches a step",

@@ -166,11 +166,6 @@ static slant_status read_moments(trainer *t, const char *dir, slant_error *err)
     X(total_flos, t->state.total_flos)                                                             \
     X(seconds, t->seconds_before)
 
-static const char *compute_name(slant_compute compute)
-{
-    return compute == SLANT_COMPUTE_F32 ? "fp32" : compute == SLANT_COMPUTE_BF16 ? "bf16" : "int8";
-}
-
 /* What must be the same when the run goes on, beside the words that say what differs. */
 typedef struct identity {
     const char *name, *value, *what;
@@ -189,7 +184,7 @@ static void identities(const trainer *t, char order[160], identity out[N_IDENTIT
         (identity){"data_digest", t->train->digest, "the training data (as it is read and cut)"};
     out[1] = (identity){"base_digest", t->base.base_digest, "the base model"};
     out[2] = (identity){"adapter_digest", t->modules_digest, "the adapter's shape"};
-    out[3] = (identity){"compute", compute_name(t->compute), "--compute"};
+    out[3] = (identity){"compute", kernel_compute_name(t->compute), "--compute"};
     out[4] =
         (identity){"sampler", order, "the order of articles (batch size × accumulation × ranks)"};
 }

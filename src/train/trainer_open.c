@@ -266,7 +266,7 @@ static slant_compute choose_compute(const trainer *t, const kernel_table *kernel
     if (settings_given(t->recipe, "bnb_4bit_compute_dtype") &&
         t->s->bnb_4bit_compute_dtype == WORD_FLOAT32)
         return SLANT_COMPUTE_F32;
-    return kernels->bf16_is_fast ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
+    return workspace_fine_compute(kernels);
 }
 
 /* "1500M", "2G", "1073741824". */

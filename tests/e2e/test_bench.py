@@ -21,7 +21,8 @@ class Bench(Case):
         self.assertEqual([s["name"] for s in sets if s["used"]], [machine["isa"]])
         self.assertEqual(sets[-1]["name"], "scalar")
         for one in sets:
-            self.assertEqual(sorted(one["peaks"]), sorted(COMPUTES))
+            # int16 is not for all of them.
+            self.assertEqual(sorted(set(one["peaks"]) - {"int16"}), sorted(COMPUTES))
             for peak in one["peaks"].values():
                 self.assertGreater(peak["gops"], 0.01)
                 self.assertLess(peak["gops"], 1e7)

@@ -331,7 +331,7 @@ class WrongUsage(Case):
                 "stride",
             ),
             (["--dtype", "int3", "--text", "a"], "--dtype takes auto|nf4|bf16|fp32"),
-            (["--compute", "fp8", "--text", "a"], "--compute takes auto|int8|bf16|fp32"),
+            (["--compute", "fp8", "--text", "a"], "--compute takes auto|int8|int16|bf16|fp32"),
             (["--load-in-4bit", "--dtype", "bf16", "--text", "a"], "--load-in-4bit"),
             (["-q", "-v", "--text", "a"], "-q and -v"),
             (["--text"], "--text needs a value"),

@@ -145,8 +145,19 @@ static void free_matrix(matrix *m)
 
 static size_t panels_bytes(const kernel_panels *p, int n_panels)
 {
-    size_t one = (size_t)kernel_padded(p->n_in) * 16 * (p->compute == SLANT_COMPUTE_F32 ? 4 : 2);
+    size_t one = (size_t)kernel_padded(p->n_in) * 16 * kernel_element_bytes(p->compute);
     return one * (size_t)n_panels;
+}
+
+static size_t scales_of(const kernel_panels *p, int n_panels)
+{
+    return kernel_is_scaled(p->compute) ? (size_t)(n_panels * kernel_n_groups(p->n_in)) * 16 : 0;
+}
+
+static void free_panels(kernel_panels *p, int n_panels)
+{
+    mem_free_pages(p->data, panels_bytes(p, n_panels));
+    mem_free(p->scales);
 }
 
 static kernel_panels expand(const gradient_table *t, const kernel_weight *w,
@@ -158,6 +169,7 @@ static kernel_panels expand(const gradient_table *t, const kernel_weight *w,
     size_t size_bytes = panels_bytes(&p, n), scratch_bytes = gradient_scratch_bytes(n);
     p.data = mem_alloc_pages(size_bytes);
     memset(p.data, 0xA5, size_bytes);
+    p.scales = mem_calloc(scales_of(&p, n) + 1, sizeof *p.scales);
     void *scratch = mem_alloc_pages(scratch_bytes);
     t->expand_transposed(w, dropped, first, n, &p, scratch);
     mem_free_pages(scratch, scratch_bytes);
@@ -171,13 +183,18 @@ static void check_panels(const gradient_table *t, const matrix *m, const dropout
 {
     kernel_panels want = expand(scalar, &m->w, dropped, compute, first, n, first_group, n_groups);
     kernel_panels got = expand(t, &m->w, dropped, compute, first, n, first_group, n_groups);
-    size_t size_bytes = panels_bytes(&want, n);
-    if (memcmp(got.data, want.data, size_bytes) != 0)
-        fail_msg("%s: %s [%d, %d] in %s, panels %d + %d, differs", t->name,
-                 dtype_get(m->w.type)->name, m->w.n_out, m->w.n_in,
-                 compute == SLANT_COMPUTE_F32 ? "fp32" : "bf16", first, n);
-    mem_free_pages(want.data, size_bytes);
-    mem_free_pages(got.data, size_bytes);
+    int group = kernel_group(m->w.n_out), left = kernel_padded(m->w.n_out) - first_group * group;
+    int n_inputs = n_groups > 0 && n_groups * group < left ? n_groups * group : left;
+    size_t size_bytes = (size_t)(n_inputs * 16 * n) * kernel_element_bytes(compute);
+    uint8_t *bytes = got.data;
+    for (size_t i = 0; i < size_bytes && compute == SLANT_COMPUTE_INT8 && t != scalar; i++)
+        bytes[i] ^= 0x80; /* the unsigned side of vpdpbusd */
+    if (memcmp(got.data, want.data, size_bytes) != 0 ||
+        memcmp(got.scales, want.scales, scales_of(&want, n) * sizeof *want.scales) != 0)
+        fail_msg("%s: %s [%d, %d] in compute %d, panels %d + %d, differs", t->name,
+                 dtype_get(m->w.type)->name, m->w.n_out, m->w.n_in, (int)compute, first, n);
+    free_panels(&want, n);
+    free_panels(&got, n);
 }
 
 static dropout_row row_of(uint32_t n, float p)
@@ -215,10 +232,10 @@ static void transposed_panels_are_equal_to_the_bit(void **state)
     static const struct {
         int n_out, n_in;
         dtype type;
-    } shapes[] = {{48, 128, DTYPE_NF4},  {17, 192, DTYPE_NF4},  {300, 64, DTYPE_NF4},
-                  {33, 80, DTYPE_F32},   {64, 36, DTYPE_F32},   {1, 16, DTYPE_F32},
-                  {70, 100, DTYPE_BF16}, {33, 48, DTYPE_BF16},  {40, 72, DTYPE_F16},
-                  {33, 64, DTYPE_Q8_0},  {129, 128, DTYPE_Q8_0}};
+    } shapes[] = {{48, 128, DTYPE_NF4},  {17, 192, DTYPE_NF4},   {300, 64, DTYPE_NF4},
+                  {33, 80, DTYPE_F32},   {64, 36, DTYPE_F32},    {1, 16, DTYPE_F32},
+                  {70, 100, DTYPE_BF16}, {33, 48, DTYPE_BF16},   {40, 72, DTYPE_F16},
+                  {33, 64, DTYPE_Q8_0},  {129, 128, DTYPE_Q8_0}, {576, 192, DTYPE_NF4}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         matrix m = make_matrix(shapes[i].n_out, shapes[i].n_in, shapes[i].type);
         bool is_plain = m.w.type == DTYPE_F32 || m.w.type == DTYPE_BF16;
@@ -230,6 +247,9 @@ static void transposed_panels_are_equal_to_the_bit(void **state)
                 if (is_plain)
                     check_all_panels(tables[t], &m, &dropped, compute);
             }
+        for (int t = 0; t < n_tables && m.w.type == DTYPE_NF4; t++)
+            if (tables[t]->has_int8)
+                check_all_panels(tables[t], &m, NULL, SLANT_COMPUTE_INT8);
         mem_free(dropped.rows);
         free_matrix(&m);
     }
@@ -256,7 +276,42 @@ static void a_product_with_transposed_panels_is_one_with_the_transposed_matrix(v
             assert_float_equal(out[t * 48 + k], want, 1e-4);
         }
     mem_free_pages(scratch, KERNEL_MATMUL_SCRATCH);
-    mem_free_pages(p.data, panels_bytes(&p, 3));
+    free_panels(&p, 3);
+    free_matrix(&m);
+}
+
+/* The reference in INT8 against the exact one. */
+static void int8_panels_are_accurate(void **state)
+{
+    (void)state;
+    enum { N_OUT = 700, N_IN = 64, TOKENS = 5, PANELS = N_IN / 16 };
+    matrix m = make_matrix(N_OUT, N_IN, DTYPE_NF4);
+    float *x = gaussians(TOKENS * N_OUT), *want = gaussians(TOKENS * N_IN);
+    float *got = gaussians(TOKENS * N_IN);
+    void *scratch = mem_alloc_pages(KERNEL_MATMUL_SCRATCH);
+    for (int exact = 1; exact >= 0; exact--) {
+        slant_compute compute = exact ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_INT8;
+        acts rows = {.compute = compute, .n_in = N_OUT};
+        rows.stride = kernel_acts_stride(compute, N_OUT);
+        size_t size_bytes = TOKENS * rows.stride * kernel_element_bytes(compute);
+        size_t n_groups = (size_t)(TOKENS * kernel_n_groups(N_OUT));
+        rows.data = mem_alloc_pages(size_bytes);
+        rows.scales = mem_calloc(n_groups, sizeof *rows.scales);
+        rows.sums = mem_calloc(n_groups, sizeof *rows.sums);
+        kernels->quantise(x, N_OUT, TOKENS, &rows, 0);
+        kernel_panels p = expand(scalar, &m.w, NULL, compute, 0, PANELS, 0, 0);
+        kernels->matmul(&rows, 0, TOKENS, &p, exact ? want : got, N_IN, false, scratch);
+        if (!exact)
+            assert_close("a product in int8", got, want, TOKENS * N_IN, 1.5e-2);
+        free_panels(&p, PANELS);
+        mem_free_pages(rows.data, size_bytes);
+        mem_free(rows.scales);
+        mem_free(rows.sums);
+    }
+    mem_free_pages(scratch, KERNEL_MATMUL_SCRATCH);
+    mem_free_pages(x, TOKENS * N_OUT * sizeof *x);
+    mem_free_pages(want, TOKENS * N_IN * sizeof *want);
+    mem_free_pages(got, TOKENS * N_IN * sizeof *got);
     free_matrix(&m);
 }
 
@@ -492,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transposed_panels_are_equal_to_the_bit),
         cmocka_unit_test(a_product_with_transposed_panels_is_one_with_the_transposed_matrix),
+        cmocka_unit_test(int8_panels_are_accurate),
         cmocka_unit_test(numbers_survive_being_narrowed),
         cmocka_unit_test(norm_derivatives_agree),
         cmocka_unit_test(activation_derivatives_agree),
