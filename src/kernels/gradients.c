@@ -19,6 +19,8 @@
         .dropout = dropout_##isa,                                                                  \
         .copy_kept = copy_kept_##isa,                                                              \
         .add_kept = add_kept_##isa,                                                                \
+        .outer = outer_##isa,                                                                      \
+        .spread = spread_##isa,                                                                    \
         .sum_of_squares = sum_of_squares_##isa,                                                    \
         .adamw = adamw_##isa,                                                                      \
     }

@@ -72,6 +72,20 @@ typedef struct gradient_table {
     /* y += x where it is not dropped; [n]. */
     void (*add_kept)(const uint16_t *dropped, const float *x, int n, float *y);
 
+    /* The products of an adapter in fp32, where left [n_rows][left_stride] has n_left values a row.
+     * Columns first_column … + n_columns of rows are meant, first_column a multiple of 16. Sums are
+     * in order.
+     *
+     * sums[r][c] += Σ_t left[t][r] · rows[t][first_column + c]; what is dropped of rows is zero. */
+    void (*outer)(const float *left, size_t left_stride, int n_left, const float *rows,
+                  size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                  int n_columns, float *sums, size_t sums_stride);
+    /* out[t][c] += Σ_r left[t][r] · rows[r][first_column + c] where that is not dropped of row t;
+     * there are n_left rows. */
+    void (*spread)(const float *left, size_t left_stride, int n_left, const float *rows,
+                   size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                   int n_columns, float *out, size_t out_stride);
+
     /* Σ x² in double, in an order that depends on n alone. */
     double (*sum_of_squares)(const float *x, size_t n);
     void (*adamw)(const adamw_step *step, const float *gradient, float *value, float *m, float *v,

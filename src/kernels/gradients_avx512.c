@@ -276,3 +276,136 @@ void adamw_avx512(const adamw_step *step, const float *gradient, float *value, f
         store_some(value, i, n, _mm512_fmsub_ps(load_some(value, i, n), shrink, moved));
     }
 }
+
+/* --- products of an adapter's few rows ----------------------------------------------------------
+ */
+
+#define OUTER_LEFT 8 /* values of a row of `left` at a time */
+#define OUTER_ROWS_AT_A_TIME 128
+
+/* Where the columns of a tile end, and which of a row are kept. */
+static inline __mmask16 kept_lanes(const uint16_t *dropped, __mmask16 lanes)
+{
+    return dropped == NULL ? lanes : (__mmask16)(lanes & ~*dropped);
+}
+
+/* gcc keeps arrays of registers in memory, so the sums have names. */
+#define OUTER_ROWS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define OUTER_SUMS(i)                                                                              \
+    __m512 a##i = _mm512_maskz_loadu_ps(first, sums + at[i] * sums_stride);                        \
+    __m512 b##i = _mm512_maskz_loadu_ps(second, sums + at[i] * sums_stride + LANES);
+#define OUTER_MULTIPLY(i)                                                                          \
+    {                                                                                              \
+        __m512 l = _mm512_set1_ps(left[at[i]]);                                                    \
+        a##i = _mm512_fmadd_ps(l, x, a##i);                                                        \
+        b##i = _mm512_fmadd_ps(l, y, b##i);                                                        \
+    }
+#define OUTER_STORE(i)                                                                             \
+    if (i < n_left) {                                                                              \
+        _mm512_mask_storeu_ps(sums + at[i] * sums_stride, first, a##i);                            \
+        _mm512_mask_storeu_ps(sums + at[i] * sums_stride + LANES, second, b##i);                   \
+    }
+
+/* Up to eight values of left against up to 32 columns. */
+static void outer_tile(const float *left, size_t left_stride, int n_left, const float *rows,
+                       size_t stride, const uint16_t *dropped, size_t dropped_stride, int n_rows,
+                       int n_columns, float *sums, size_t sums_stride)
+{
+    const __mmask16 first = first_lanes(n_columns);
+    const __mmask16 second = first_lanes(n_columns > LANES ? n_columns - LANES : 0);
+    size_t at[OUTER_LEFT];
+    for (int i = 0; i < OUTER_LEFT; i++) /* what is too many is computed twice, and stored once */
+        at[i] = (size_t)(i < n_left ? i : n_left - 1);
+    OUTER_ROWS(OUTER_SUMS)
+    for (int t = 0; t < n_rows; t++, left += left_stride, rows += stride) {
+        __m512 x = _mm512_maskz_loadu_ps(kept_lanes(dropped, first), rows);
+        __m512 y = _mm512_setzero_ps();
+        if (second)
+            y = _mm512_maskz_loadu_ps(kept_lanes(dropped == NULL ? NULL : dropped + 1, second),
+                                      rows + LANES);
+        OUTER_ROWS(OUTER_MULTIPLY)
+        if (dropped != NULL)
+            dropped += dropped_stride;
+    }
+    OUTER_ROWS(OUTER_STORE)
+}
+
+/* Rows in portions that stay in cache while all of left meets them. */
+void outer_avx512(const float *left, size_t left_stride, int n_left, const float *rows,
+                  size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                  int n_columns, float *sums, size_t sums_stride)
+{
+    for (int t = 0; t < n_rows; t += OUTER_ROWS_AT_A_TIME)
+        for (int c = 0; c < n_columns; c += 2 * LANES)
+            for (int r = 0; r < n_left; r += OUTER_LEFT) {
+                const uint16_t *bits =
+                    dropped == NULL
+                        ? NULL
+                        : dropped->rows + (size_t)t * dropped->stride + (first_column + c) / LANES;
+                outer_tile(left + (size_t)t * left_stride + r, left_stride,
+                           n_left - r < OUTER_LEFT ? n_left - r : OUTER_LEFT,
+                           rows + (size_t)t * stride + first_column + c, stride, bits,
+                           dropped == NULL ? 0 : dropped->stride,
+                           n_rows - t < OUTER_ROWS_AT_A_TIME ? n_rows - t : OUTER_ROWS_AT_A_TIME,
+                           n_columns - c < 2 * LANES ? n_columns - c : 2 * LANES,
+                           sums + (size_t)r * sums_stride + c, sums_stride);
+            }
+}
+
+#define SPREAD_SUMS(i) __m512 a##i = _mm512_setzero_ps(), b##i = a##i;
+#define SPREAD_MULTIPLY(i)                                                                         \
+    {                                                                                              \
+        __m512 l = _mm512_set1_ps(left[at[i] * left_stride + (size_t)r]);                          \
+        a##i = _mm512_fmadd_ps(l, x, a##i);                                                        \
+        b##i = _mm512_fmadd_ps(l, y, b##i);                                                        \
+    }
+#define SPREAD_STORE(i)                                                                            \
+    if (i < n_rows) {                                                                              \
+        const uint16_t *bits = dropped == NULL ? NULL : dropped + (i) * dropped_stride;            \
+        float *row = out + (i) * out_stride;                                                       \
+        __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(first, row), a##i);                       \
+        _mm512_mask_storeu_ps(row, kept_lanes(bits, first), sum);                                  \
+        if (second) {                                                                              \
+            sum = _mm512_add_ps(_mm512_maskz_loadu_ps(second, row + LANES), b##i);                 \
+            _mm512_mask_storeu_ps(row + LANES, kept_lanes(bits == NULL ? NULL : bits + 1, second), \
+                                  sum);                                                            \
+        }                                                                                          \
+    }
+
+/* Up to eight rows, up to 32 columns. */
+static void spread_tile(const float *left, size_t left_stride, int n_left, const float *rows,
+                        size_t stride, const uint16_t *dropped, size_t dropped_stride, int n_rows,
+                        int n_columns, float *out, size_t out_stride)
+{
+    const __mmask16 first = first_lanes(n_columns);
+    const __mmask16 second = first_lanes(n_columns > LANES ? n_columns - LANES : 0);
+    size_t at[OUTER_LEFT];
+    for (int i = 0; i < OUTER_LEFT; i++)
+        at[i] = (size_t)(i < n_rows ? i : n_rows - 1);
+    OUTER_ROWS(SPREAD_SUMS)
+    for (int r = 0; r < n_left; r++, rows += stride) {
+        __m512 x = _mm512_maskz_loadu_ps(first, rows);
+        __m512 y = second ? _mm512_maskz_loadu_ps(second, rows + LANES) : _mm512_setzero_ps();
+        OUTER_ROWS(SPREAD_MULTIPLY)
+    }
+    OUTER_ROWS(SPREAD_STORE)
+}
+
+void spread_avx512(const float *left, size_t left_stride, int n_left, const float *rows,
+                   size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                   int n_columns, float *out, size_t out_stride)
+{
+    for (int c = 0; c < n_columns; c += 2 * LANES) {
+        int n = n_columns - c < 2 * LANES ? n_columns - c : 2 * LANES;
+        for (int t = 0; t < n_rows; t += OUTER_LEFT) {
+            const uint16_t *bits = dropped == NULL ? NULL
+                                                   : dropped->rows + (size_t)t * dropped->stride +
+                                                         (first_column + c) / LANES;
+            spread_tile(left + (size_t)t * left_stride, left_stride, n_left,
+                        rows + first_column + c, stride, bits,
+                        dropped == NULL ? 0 : dropped->stride,
+                        n_rows - t < OUTER_LEFT ? n_rows - t : OUTER_LEFT, n,
+                        out + (size_t)t * out_stride + c, out_stride);
+        }
+    }
+}

@@ -24,6 +24,12 @@
     void copy_kept_##isa(const uint16_t *dropped, const void *x, slant_compute compute, int n,     \
                          void *y);                                                                 \
     void add_kept_##isa(const uint16_t *dropped, const float *x, int n, float *y);                 \
+    void outer_##isa(const float *left, size_t left_stride, int n_left, const float *rows,         \
+                     size_t stride, const dropout_bits *dropped, int n_rows, int first_column,     \
+                     int n_columns, float *sums, size_t sums_stride);                              \
+    void spread_##isa(const float *left, size_t left_stride, int n_left, const float *rows,        \
+                      size_t stride, const dropout_bits *dropped, int n_rows, int first_column,    \
+                      int n_columns, float *out, size_t out_stride);                               \
     double sum_of_squares_##isa(const float *x, size_t n);                                         \
     void adamw_##isa(const adamw_step *step, const float *gradient, float *value, float *m,        \
                      float *v, size_t n);

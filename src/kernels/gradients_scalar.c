@@ -143,6 +143,39 @@ void add_kept_scalar(const uint16_t *dropped, const float *x, int n, float *y)
             y[i] += x[i];
 }
 
+static bool drops(const dropout_bits *dropped, int row, int column)
+{
+    return dropped != NULL && is_dropped(dropped->rows + (size_t)row * dropped->stride, column);
+}
+
+void outer_scalar(const float *left, size_t left_stride, int n_left, const float *rows,
+                  size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                  int n_columns, float *sums, size_t sums_stride)
+{
+    for (int t = 0; t < n_rows; t++)
+        for (int c = 0; c < n_columns; c++) {
+            float x = rows[(size_t)t * stride + (size_t)(first_column + c)];
+            for (int r = 0; r < n_left && !drops(dropped, t, first_column + c); r++)
+                sums[(size_t)r * sums_stride + (size_t)c] +=
+                    left[(size_t)t * left_stride + (size_t)r] * x;
+        }
+}
+
+void spread_scalar(const float *left, size_t left_stride, int n_left, const float *rows,
+                   size_t stride, const dropout_bits *dropped, int n_rows, int first_column,
+                   int n_columns, float *out, size_t out_stride)
+{
+    for (int t = 0; t < n_rows; t++)
+        for (int c = 0; c < n_columns; c++) {
+            float sum = 0;
+            for (int r = 0; r < n_left; r++)
+                sum += left[(size_t)t * left_stride + (size_t)r] *
+                       rows[(size_t)r * stride + (size_t)(first_column + c)];
+            if (!drops(dropped, t, first_column + c))
+                out[(size_t)t * out_stride + (size_t)c] += sum;
+        }
+}
+
 double sum_of_squares_scalar(const float *x, size_t n)
 {
     double sum = 0;

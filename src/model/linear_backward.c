@@ -155,6 +155,7 @@ static void turn_low(group *g, int job, int chunk, tape_scratch *s)
     t->kernels->transpose(s->products, width, n, rank, &columns, chunk * rank);
 }
 
+/* Only bf16 needs what is turned: in fp32 rows are multiplied where they are. */
 static void turn_share(void *context, int thread, int n_threads)
 {
     group *g = context;
@@ -196,12 +197,33 @@ static kernel_panels input_panels(const group *g, int job, int chunk, int panel,
                              s->column_panels);
 }
 
+/* products [rank][COLUMNS] = Σ over all tokens of left[token][r] · x's row. */
+static void sum_rows(const group *g, int job, const float *left, size_t left_stride, const acts *x,
+                     int x_row, const dropout_bits *dropped, int panel, int n_panels,
+                     float *products)
+{
+    const tape *t = g->p->tape;
+    int rank = layer_of(g, job)->adapter.rank;
+    memset(products, 0, (size_t)rank * COLUMNS * sizeof *products);
+    t->kernels->outer(left, left_stride, rank, (const float *)x->data + (size_t)x_row * x->stride,
+                      x->stride, dropped, g->n_rows, panel * KERNEL_PANEL, n_panels * KERNEL_PANEL,
+                      products, COLUMNS);
+    tape_round(t, products, (size_t)rank * COLUMNS);
+}
+
 static void gradient_of_a(group *g, int job, int panel, int n_panels, thread_scratch *scratch)
 {
     tape *t = g->p->tape;
     const lora *adapter = &layer_of(g, job)->adapter;
-    float *gradient = t->gradients[t->layer * LINEAR_COUNT + g->jobs[job].which].a;
-    sum_over_tokens(g, job, &t->d_low_columns[job], panel, n_panels, input_panels, scratch);
+    const linear_backward_job *j = &g->jobs[job];
+    float *gradient = t->gradients[t->layer * LINEAR_COUNT + j->which].a;
+    dropout_bits dropped = dropped_from(g, job, 0);
+    if (t->compute == SLANT_COMPUTE_F32)
+        sum_rows(g, job, t->low_rows[job], (size_t)panels_to(adapter->rank) * KERNEL_PANEL, j->x,
+                 j->x_row0, dropped.rows == NULL ? NULL : &dropped, panel, n_panels,
+                 tape_scratch_of(g->p, scratch)->products);
+    else
+        sum_over_tokens(g, job, &t->d_low_columns[job], panel, n_panels, input_panels, scratch);
     int first = panel * KERNEL_PANEL, n_in = adapter->a.n_in;
     int n = n_in - first < n_panels * KERNEL_PANEL ? n_in - first : n_panels * KERNEL_PANEL;
     const float *products = tape_scratch_of(g->p, scratch)->products;
@@ -219,8 +241,16 @@ static void add_low_rank(group *g, int job, int panel, int n_panels, thread_scra
     acts low = t->d_low[job];
     low.n_in = adapter->rank;
     int first = panel * KERNEL_PANEL, width = n_panels * KERNEL_PANEL;
-    kernel_panels a = expand_transposed(g, s, &adapter->a, NULL, panel, n_panels, s->column_panels);
     dropout_bits dropped = dropped_from(g, job, 0);
+    if (t->compute == SLANT_COMPUTE_F32 && adapter->a.type == DTYPE_F32) {
+        int left = adapter->a.n_in - first;
+        t->kernels->spread(low.data, low.stride, adapter->rank, (const float *)adapter->a.data,
+                           (size_t)adapter->a.n_in, dropped.rows == NULL ? NULL : &dropped,
+                           g->n_rows, first, left < width ? left : width, g->dx + first,
+                           g->dx_stride);
+        return;
+    }
+    kernel_panels a = expand_transposed(g, s, &adapter->a, NULL, panel, n_panels, s->column_panels);
     if (dropped.rows == NULL) {
         multiply(g, scratch, &low, 0, g->n_rows, &a, g->dx + first, g->dx_stride, true);
         return;
@@ -321,8 +351,15 @@ static void gradient_of_b(group *g, int job, int panel, int n_panels, thread_scr
 {
     tape *t = g->p->tape;
     const lora *adapter = &layer_of(g, job)->adapter;
-    float *gradient = t->gradients[t->layer * LINEAR_COUNT + g->jobs[job].which].b;
-    sum_over_tokens(g, job, &t->low_columns[job], panel, n_panels, output_panels, scratch);
+    const linear_backward_job *j = &g->jobs[job];
+    float *gradient = t->gradients[t->layer * LINEAR_COUNT + j->which].b;
+    const acts *low = &t->layers[t->layer].low[j->which];
+    if (t->compute == SLANT_COMPUTE_F32)
+        sum_rows(g, job, (const float *)low->data + (size_t)g->first_row * low->stride, low->stride,
+                 &j->dy->plain, j->dy_row0, NULL, panel, n_panels,
+                 tape_scratch_of(g->p, scratch)->products);
+    else
+        sum_over_tokens(g, job, &t->low_columns[job], panel, n_panels, output_panels, scratch);
     const float *products = tape_scratch_of(g->p, scratch)->products;
     int first = panel * KERNEL_PANEL;
     for (int o = 0; o < n_panels * KERNEL_PANEL && first + o < adapter->b.n_out; o++) {
@@ -357,7 +394,8 @@ void linear_backward(pass *p, const linear_backward_job *jobs, int n_jobs, int f
         adapted = adapted || layer_of(&g, job)->adapter.rank > 0;
     if (adapted) {
         thread_run(p->w->n_threads, project_share, &g);
-        thread_run(p->w->n_threads, turn_share, &g);
+        if (p->tape->compute != SLANT_COMPUTE_F32)
+            thread_run(p->w->n_threads, turn_share, &g);
     }
     if (adapted || dx != NULL)
         thread_run(p->w->n_threads, columns_share, &g);

@@ -107,6 +107,8 @@ static void plan_group(planner *p, tape *t, int rank)
     for (int i = 0; i < TAPE_GROUP; i++) {
         t->low_rows[i] = plan_piece(p, (size_t)tokens * plan_to_panel((size_t)rank), sizeof(float));
         plan_acts(p, &t->d_low[i], t->compute, tokens, rank);
+        if (t->compute == SLANT_COMPUTE_F32)
+            continue;
         plan_acts(p, &t->d_low_columns[i], t->compute, chunks * rank, TAPE_GRADIENT_ROWS);
         plan_acts(p, &t->low_columns[i], t->compute, chunks * rank, TAPE_GRADIENT_ROWS);
     }

@@ -111,7 +111,7 @@ typedef struct tape {
     acts wide_input;                /* [WORKSPACE_MLP_ROWS][intermediate_size] */
     float *low_rows[TAPE_GROUP];    /* [max_tokens][rank to panels]: dY·B */
     acts d_low[TAPE_GROUP];         /* [max_tokens][rank]: scale · dY·B */
-    acts d_low_columns[TAPE_GROUP]; /* the same, [chunks · rank][TAPE_GRADIENT_ROWS] */
+    acts d_low_columns[TAPE_GROUP]; /* BF16: the same, [chunks · rank][TAPE_GRADIENT_ROWS] */
     acts low_columns[TAPE_GROUP];   /* low likewise */
     float *minus_sines;             /* [max_sequence][head_dim / 2]: rotation backwards */
     tape_scratch *threads;          /* [n_threads] */

@@ -494,6 +494,37 @@ static void only_what_is_kept_is_copied_and_added(void **state)
 }
 
 /* A shorter row drops what a longer one drops there; and rows drop as often as asked. */
+/* The products of an adapter: both sides awkward, with and without dropout, nothing beyond. */
+static void products_of_few_rows_agree(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {
+        {1, 1, 16}, {3, 8, 48}, {70, 16, 64}, {33, 17, 36}, {9, 40, 20}};
+    enum { STRIDE = 80, MOST = 80, FIRST = 16 };
+    float *left = gaussians(MOST * STRIDE), *rows = gaussians(MOST * STRIDE * 2);
+    float *got = gaussians(MOST * STRIDE), *want = gaussians(MOST * STRIDE);
+    dropout_bits dropped = make_dropped(MOST, FIRST + STRIDE);
+    for (int i = 0; i < n_tables * 20; i++) {
+        const gradient_table *t = tables[i / 20];
+        const int *shape = shapes[i % 5];
+        const dropout_bits *drop = i % 2 ? &dropped : NULL;
+        bool outer = i / 5 % 2;
+        memcpy(want, got, MOST * STRIDE * sizeof *got);
+        for (int k = 0; k < 2; k++) {
+            const gradient_table *one = k == 0 ? t : scalar;
+            (outer ? one->outer : one->spread)(left, STRIDE, shape[1], rows, 2 * STRIDE, drop,
+                                               shape[0], FIRST, shape[2], k == 0 ? got : want,
+                                               STRIDE);
+        }
+        assert_close(outer ? "outer" : "spread", got, want, MOST * STRIDE, 1e-6);
+    }
+    mem_free(dropped.rows);
+    mem_free_pages(left, MOST * STRIDE * sizeof *left);
+    mem_free_pages(rows, MOST * STRIDE * 2 * sizeof *rows);
+    mem_free_pages(got, MOST * STRIDE * sizeof *got);
+    mem_free_pages(want, MOST * STRIDE * sizeof *want);
+}
+
 static void dropout_counts_from_the_rows_start(void **state)
 {
     (void)state;
@@ -555,6 +586,7 @@ int main(void)
         cmocka_unit_test(columns_become_rows),
         cmocka_unit_test(dropout_is_equal_to_the_bit),
         cmocka_unit_test(only_what_is_kept_is_copied_and_added),
+        cmocka_unit_test(products_of_few_rows_agree),
         cmocka_unit_test(dropout_counts_from_the_rows_start),
         cmocka_unit_test(updates_agree),
     };
