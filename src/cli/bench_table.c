@@ -44,7 +44,10 @@ static void append_instruction_set(buf *out, const json_t *set)
     buf_printf(out, "  %s %-12s", used ? "*" : " ", string(set, "name"));
     for (int c = 0; c < N_COMPUTES; c++) {
         const json_t *peak = json_object_get(json_object_get(set, "peaks"), computes[c]);
-        append_count(out, number(peak, "gops"), 9);
+        if (peak != NULL)
+            append_count(out, number(peak, "gops"), 9);
+        else
+            buf_printf(out, "%9s", "-");
         buf_printf(out, "  %-20s", string(peak, "instruction"));
     }
     while (out->size_bytes > 0 && out->data[out->size_bytes - 1] == ' ')
