@@ -7,9 +7,9 @@
 
 Each round visits every peer once, in a fresh process: it loads, warms up and times each workload a
 few times. What is reported is the median over all rounds, so a disturbance of the machine meets
-all peers alike. The shapes are in models.py, the workloads in work.py. Peers get token ids, merged
-weights and the batch size that is best for them; slant gets the texts, tokenises them, and runs its
-adapter unmerged.
+all peers alike. The shapes are in models.py, the workloads in work.py, training steps in training.py.
+Peers get token ids, merged weights and the batch size that is best for them; slant gets the texts,
+tokenises them, and runs its adapter unmerged.
 
 Writes results.json and chart.svg into --out and prints tables (report.py). The share is of what a
 loop of independent instructions of that arithmetic reaches on the machine (slant bench --machine).
@@ -31,31 +31,13 @@ import time
 import chart
 import models
 import report
+import rounds
+import training
 import work
+from rounds import ALL, BEST, WIDE, environment, load_average
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-
-ALL, WIDE, BEST = ("best", "avx512vnni", "avx2"), ("best", "avx512vnni"), ("best",)
-
-# What holds a library to lesser instructions. slant and PyTorch are held entirely; OpenVINO by its
-# copy of oneDNN (peers/openvino_ir.py). ONNX Runtime, llama.cpp and bitsandbytes ask the processor
-# themselves and cannot be held, so they are left out of a run that is.
-HELD = {
-    "best": {},
-    "avx512vnni": {
-        "SLANT_ISA": "avx512vnni",
-        "ATEN_CPU_CAPABILITY": "avx512",
-        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
-    },
-    "avx2": {
-        "SLANT_ISA": "avx2",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
-}
 
 
 @dataclasses.dataclass
@@ -134,12 +116,16 @@ def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--peers", nargs="+", choices=[peer.name for peer in PEERS])
+    names = [peer.name for peer in PEERS + training.PEERS]
+    parser.add_argument("--peers", nargs="+", choices=list(dict.fromkeys(names)))
     parser.add_argument(
         "--shapes", nargs="+", choices=list(models.CONFIGS), default=list(models.CONFIGS)
     )
-    parser.add_argument("--workloads", nargs="+", choices=work.NAMES, default=work.NAMES)
-    parser.add_argument("--isa", choices=list(HELD), default="best", help="hold everybody to it")
+    every = work.NAMES + training.NAMES
+    parser.add_argument("--workloads", nargs="+", choices=every, default=every)
+    parser.add_argument(
+        "--isa", choices=list(rounds.HELD), default="best", help="hold everybody to it"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3, help="timings of a workload per visit")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -149,17 +135,9 @@ def parse():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "bench")
     args = parser.parse_args()
     args.build = args.build.resolve()
+    args.training = [name for name in args.workloads if name in training.NAMES]
+    args.workloads = [name for name in args.workloads if name in work.NAMES]
     return args
-
-
-def environment(args):
-    """SLANT_MODEL: a program outside of the source tree would not find the embedded model."""
-    own = {"SLANT_MODEL": str(models.DEFAULT_MODEL), "TOKENIZERS_PARALLELISM": "false"}
-    return {**os.environ, **own, **HELD[args.isa]}
-
-
-def load_average():
-    return os.getloadavg()[0]
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -174,7 +152,7 @@ def measure_machine(args):
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment(args),
+        env=environment(args.isa),
     )
     machine = json.loads(done.stdout)["machine"]
     sets = machine["instruction_sets"]
@@ -250,69 +228,33 @@ class Run:
         if peer.is_slant:
             models.slant_model(shape, self.args.build / "slant", peer.adapter)
             return True
-        function, *arguments = peer.form
-        done = subprocess.run(
-            [sys.executable, HERE / "models.py", shape, function, *arguments],
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        if done.returncode != 0:
-            self.complain(peer, shape, done)
-        return done.returncode == 0
-
-    @staticmethod
-    def complain(peer, shape, done):
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        print(f"{peer.name} on {shape}: {reason[0]}", file=sys.stderr)
+        return rounds.make_form(f"{peer.name} on {shape}", shape, *peer.form)
 
     def visit(self, peer, shape):
         """One visit's figures, or None with the reason on standard error."""
         todo = self.work_of(peer, shape)
         work.write(todo, self.folder, "visit")
-        done = subprocess.run(
-            self.command(peer, shape, "visit"),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(self.args),
-        )
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        if done.returncode != 0 or not lines:
-            self.complain(peer, shape, done)
+        env = environment(self.args.isa)
+        answer = rounds.ask(f"{peer.name} on {shape}", self.command(peer, shape, "visit"), env)
+        if answer is None:
             return None
-        answer = json.loads(lines[-1])
         for w in todo:
             if answer["work"][w.name]["tokens"] != w.tokens:
                 raise SystemExit(f"{peer.name}, {w.name}: not {w.tokens} tokens")
-        return answer
-
-    def keep(self, peer, shape, answer):
-        self.visits.setdefault((shape, peer.name), []).append(answer)
         found = {name: w["batch"] for name, w in answer["work"].items() if "batch" in w}
         self.batches.setdefault((shape, peer.name), found)
+        return answer
 
     def visit_all(self):
-        chosen, dropped = self.chosen(), set()
+        chosen = self.chosen()
         for shape in self.args.shapes:
             peers = [p for p in chosen if shape in p.shapes and self.work_of(p, shape)]
-            peers = [peer for peer in peers if self.prepare(peer, shape)]
-            for round_ in range(self.args.rounds):
-                for peer in peers if round_ % 2 == 0 else reversed(peers):
-                    if peer.name in dropped:
-                        continue
-                    started, load = time.monotonic(), load_average()
-                    answer = self.visit(peer, shape)
-                    if answer is None:
-                        dropped.add(peer.name)
-                        continue
-                    self.keep(peer, shape, answer)
-                    print(
-                        f"round {round_ + 1}: {shape} {peer.name}, "
-                        f"{time.monotonic() - started:.0f} s, load {load:.1f}",
-                        file=sys.stderr,
-                    )
-            dropped.clear()
+            peers = {peer.name: peer for peer in peers if self.prepare(peer, shape)}
+            print(f"{shape}:", file=sys.stderr)
+            answers = rounds.visit_all(
+                list(peers), self.args.rounds, lambda name: self.visit(peers[name], shape)
+            )
+            self.visits.update({(shape, name): each for name, each in answers.items()})
 
     def time_processes(self):
         """The same article classified by processes of each kind in turn, start to exit."""
@@ -329,7 +271,7 @@ class Run:
             del commands["python"]
         for _ in range(max(3, self.args.rounds)):
             for name, command in commands.items():
-                seconds, answer = time_process(command, environment(self.args))
+                seconds, answer = time_process(command, environment(self.args.isa))
                 entry = self.processes.setdefault(name, {"seconds": []})
                 entry["seconds"].append(seconds)
                 entry["answer"] = answer
@@ -401,12 +343,14 @@ def main():
     args = parse()
     args.out.mkdir(parents=True, exist_ok=True)
     started, load = time.strftime("%Y-%m-%d"), load_average()
+    machine, peaks = measure_machine(args)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(args, pathlib.Path(scratch))
-        machine, peaks = measure_machine(args)
-        run.visit_all()
+        if run.work:
+            run.visit_all()
         if "process" in args.workloads and "smollm2-8" in args.shapes:
             run.time_processes()
+    trained = training.compare(args)
     result = {
         "date": started,
         "processor": machine["processor"] or platform.processor(),
@@ -423,11 +367,13 @@ def main():
             name: {**entry, "median_s": statistics.median(entry["seconds"])}
             for name, entry in run.processes.items()
         },
+        "training": trained,
     }
     (args.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (args.out / "chart.svg").write_text(chart.draw(result), encoding="utf-8")
+    if result["rows"]:
+        (args.out / "chart.svg").write_text(chart.draw(result), encoding="utf-8")
     print(report.text(result))
-    print(f"\n{args.out}/results.json, chart.svg")
+    print(f"\n{args.out}/results.json{', chart.svg' if result['rows'] else ''}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A comparison's results in words: tables for a terminal, one table for the README.
+"""A comparison's results in words: tables for a terminal, tables for the README.
 
 python bench/report.py build/bench/results.json [--markdown]
 """
@@ -114,6 +114,76 @@ def _processes(result):
     return lines
 
 
+# --- training ----------------------------------------------------------------------------------
+
+
+def training_of(result):
+    """(workload, what it is) of each, its rows the fastest first."""
+    for name, found in result.get("training", {}).items():
+        rows = sorted(found["rows"], key=lambda row: -row["tokens_per_s"])
+        if rows:
+            yield name, {**found, "rows": rows}
+
+
+def training_name(found):
+    layers = {"qv": "q_proj and v_proj", "all": "all linear layers"}[found["modules"]]
+    return (
+        f"{SHAPE_NAMES[found['shape']]}, {found['articles']} × {found['article_tokens']} tokens a "
+        f"step, LoRA on {layers}"
+    )
+
+
+def _training_ratios(rows):
+    """slant's settings over each family's fastest."""
+    best = {}
+    for row in rows:
+        best.setdefault(row["family"], row)
+    lines = []
+    for ours in filter(is_slant, rows):
+        over = [
+            f"{family} {ours['tokens_per_s'] / row['tokens_per_s']:.2f} ({row['peer']})"
+            for family, row in best.items()
+            if not is_slant(row)
+        ]
+        if over:
+            lines.append(f"  {ours['peer']:28} {', '.join(over)}")
+    return ["how many times as fast as each one's fastest setting", *lines] if lines else []
+
+
+def _training(result):
+    lines = []
+    for name, found in training_of(result):
+        lines.append(f"\n{name}: {training_name(found)}")
+        lines.append(f"{'':30} tokens/s   (best)    memory  share of the threads")
+        for row in found["rows"]:
+            lines.append(
+                f"{row['peer']:30} {row['tokens_per_s']:8.1f} {row['best_tokens_per_s']:8.1f}"
+                f" {row['peak_rss_mb']:6.0f} MB {100 * row['share_of_threads']:10.0f} %"
+            )
+        lines += _training_ratios(found["rows"])
+        lines += dict.fromkeys(f"  {row['peer']}: {row['version']}" for row in found["rows"])
+    return lines
+
+
+def _training_markdown(found):
+    """tokens/s and memory of everybody, and each of slant's settings over it."""
+    ours = [row for row in found["rows"] if is_slant(row)]
+    titles = [f"{row['peer']} ÷ it" for row in ours]
+    lines = [
+        f"| {' | '.join([training_name(found), 'tokens/s', *titles, 'memory, GB'])} |",
+        "|---|" + "---:|" * (2 + len(titles)),
+    ]
+    for row in found["rows"]:
+        over = [
+            "–" if is_slant(row) else f"{our['tokens_per_s'] / row['tokens_per_s']:.2f}"
+            for our in ours
+        ]
+        memory = row["peak_rss_mb"] / 1024
+        cells = [row["peer"], f"{row['tokens_per_s']:,.0f}", *over, f"{memory:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def text(result):
     peaks = ", ".join(
         f"{kind} {result['peak_gops'][kind]:,.0f}" for kind in ("fp32", "bf16", "int8")
@@ -127,13 +197,14 @@ def text(result):
             lines += _table(result, shape, workload)
     for shape in shapes_of(result):
         lines += _ratios(result, shape)
-    lines += _growth(result) + _processes(result)
+    lines += _growth(result) + _processes(result) + _training(result)
     lines += ["", *dict.fromkeys(f"{row['peer']}: {row['version']}" for row in result["rows"])]
     if result["isa"] != "best":
         lines += ["", HELD_NOTE.format(isa=result["isa"])]
     lines.append(
         f"\nratio: to the fastest peer; medians of {result['rounds']} × {result['repeats']}; share: "
-        "the operations of the linear layers over all the time"
+        "the operations of the linear layers over all the time; share of the threads: processor time "
+        "over time × threads, less where others disturb"
     )
     return "\n".join(lines)
 
@@ -161,7 +232,7 @@ def _markdown_row(title, best, columns, value):
     return f"| {title} | {cells} |"
 
 
-def markdown(result):
+def _inference_markdown(result):
     families = {row["family"] for row in result["rows"]}
     columns = [column for column in COLUMNS if column[0] in families]
     lines = [
@@ -180,13 +251,19 @@ def markdown(result):
             lines.append(
                 _markdown_row(title, best, columns, lambda f: f"{f['peak_rss_mb'] / 1024:.2f}")
             )
-    return "\n".join(lines)
+    return lines
+
+
+def markdown(result):
+    tables = [_inference_markdown(result)] if result["rows"] else []
+    tables += [_training_markdown(found) for _, found in training_of(result)]
+    return "\n\n".join("\n".join(lines) for lines in tables)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=pathlib.Path)
-    parser.add_argument("--markdown", action="store_true", help="the README's table")
+    parser.add_argument("--markdown", action="store_true", help="the README's tables")
     args = parser.parse_args()
     result = json.loads(args.results.read_text())
     print(markdown(result) if args.markdown else text(result))

@@ -53,6 +53,11 @@ def _words(first, n):
     return " ".join((prose * turns)[first : first + n])
 
 
+def articles(n, n_words):
+    """n articles, each beginning elsewhere."""
+    return [_words(i * 37, n_words) for i in range(n)]
+
+
 def process_text():
     return _words(0, PROCESS_WORDS)
 
@@ -78,20 +83,24 @@ def _texts(name, args):
     return [_words(0, tokens)], tokens
 
 
-def make(args):
-    """name -> Workload, of those that run within a process."""
+def encode(texts, limit):
+    """Token ids of each text, the first ones."""
     from gguf import GGUFReader
 
     reader = GGUFReader(models.smollm2_reference.gguf_path())
     tokenizer = models.smollm2_reference.gguf_tokenizer(reader)
+    return [encoding.ids[:limit] for encoding in tokenizer.encode_batch(texts)]
+
+
+def make(args):
+    """name -> Workload, of those that run within a process."""
     made = {}
     for name in args.workloads:
         if name == "process":
             continue
         texts, limit = _texts(name, args)
-        ids = [encoding.ids[:limit] for encoding in tokenizer.encode_batch(texts)]
         repeats = 1 if name in ("corpus", "article-8192") else args.repeats
-        made[name] = Workload(name, texts, limit, ids, repeats)
+        made[name] = Workload(name, texts, limit, encode(texts, limit), repeats)
     return made
 
 
