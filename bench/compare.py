@@ -95,7 +95,7 @@ PEERS = [
         adapter="all",
     ),
     _transformers("bf16", BEST),
-    _transformers("fp32", ("avx512vnni", "avx2")),
+    _transformers("fp32", ALL),  # the faster one where the processor has no bf16
     Peer(
         *("transformers-nf4", "bitsandbytes NF4", "transformers_nf4", "", "bitsandbytes", "bf16"),
         ("nf4_dir",),
