@@ -16,7 +16,7 @@ GOLDEN = ROOT / "tests" / "golden" / "models"
 PROGRAM = os.environ["SLANT_PROGRAM"]
 BUILD = pathlib.Path(os.environ["SLANT_BUILD_DIR"])
 LABELS = ["LABEL_0", "LABEL_1", "LABEL_2"]
-TIMEOUT = 120
+TIMEOUT = 600  # a guard against what hangs; scalar code under the sanitizers is slow
 
 
 def environment(**changes):
