@@ -126,8 +126,13 @@ class Resume(Case):
         self.assertTrue(text.endswith(b"}\n"))
         self.run_whole()
 
+    def has_entry(self):
+        """Whether a batch is on record: a kill may fall between its answers and its line."""
+        return self.journal.exists() and self.journal.read_bytes().count(b"\n") > 1
+
     def test_another_model_input_or_option_is_refused(self):
-        self.run_until(1)
+        while not self.has_entry():
+            self.run_until(1)
         before = self.output.read_bytes()
 
         def refuse(words, command):
