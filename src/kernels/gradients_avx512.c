@@ -289,6 +289,12 @@ static inline __mmask16 kept_lanes(const uint16_t *dropped, __mmask16 lanes)
     return dropped == NULL ? lanes : (__mmask16)(lanes & ~*dropped);
 }
 
+/* What is dropped of a row from a column on. */
+static inline const uint16_t *dropped_at(const dropout_bits *dropped, int row, int column)
+{
+    return dropped == NULL ? NULL : dropped->rows + (size_t)row * dropped->stride + column / LANES;
+}
+
 /* gcc keeps arrays of registers in memory, so the sums have names. */
 #define OUTER_ROWS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define OUTER_SUMS(i)                                                                              \
@@ -338,13 +344,10 @@ void outer_avx512(const float *left, size_t left_stride, int n_left, const float
     for (int t = 0; t < n_rows; t += OUTER_ROWS_AT_A_TIME)
         for (int c = 0; c < n_columns; c += 2 * LANES)
             for (int r = 0; r < n_left; r += OUTER_LEFT) {
-                const uint16_t *bits =
-                    dropped == NULL
-                        ? NULL
-                        : dropped->rows + (size_t)t * dropped->stride + (first_column + c) / LANES;
                 outer_tile(left + (size_t)t * left_stride + r, left_stride,
                            n_left - r < OUTER_LEFT ? n_left - r : OUTER_LEFT,
-                           rows + (size_t)t * stride + first_column + c, stride, bits,
+                           rows + (size_t)t * stride + first_column + c, stride,
+                           dropped_at(dropped, t, first_column + c),
                            dropped == NULL ? 0 : dropped->stride,
                            n_rows - t < OUTER_ROWS_AT_A_TIME ? n_rows - t : OUTER_ROWS_AT_A_TIME,
                            n_columns - c < 2 * LANES ? n_columns - c : 2 * LANES,
@@ -397,15 +400,11 @@ void spread_avx512(const float *left, size_t left_stride, int n_left, const floa
 {
     for (int c = 0; c < n_columns; c += 2 * LANES) {
         int n = n_columns - c < 2 * LANES ? n_columns - c : 2 * LANES;
-        for (int t = 0; t < n_rows; t += OUTER_LEFT) {
-            const uint16_t *bits = dropped == NULL ? NULL
-                                                   : dropped->rows + (size_t)t * dropped->stride +
-                                                         (first_column + c) / LANES;
+        for (int t = 0; t < n_rows; t += OUTER_LEFT)
             spread_tile(left + (size_t)t * left_stride, left_stride, n_left,
-                        rows + first_column + c, stride, bits,
+                        rows + first_column + c, stride, dropped_at(dropped, t, first_column + c),
                         dropped == NULL ? 0 : dropped->stride,
                         n_rows - t < OUTER_LEFT ? n_rows - t : OUTER_LEFT, n,
                         out + (size_t)t * out_stride + c, out_stride);
-        }
     }
 }

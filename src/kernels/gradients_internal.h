@@ -36,13 +36,13 @@
 
 DECLARE_GRADIENTS(scalar) /* the reference */
 DECLARE_GRADIENTS(avx512)
-void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
-                                  int first_panel, int n_panels, kernel_panels *out, void *scratch);
 
 /* INT8 panels of a transposed NF4 weight. absmax belongs to one output for a block of inputs; so 64
  * outputs' values are first made integers against the largest |absmax| among them, value =
  * round(code · absmax · NF4_CODE_ONE / (largest · code_max)), rotated over these outputs, and then
  * treated as NF4_CODE_ONE in internal.h tells, `largest` standing for the block's absmax. */
+void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
+                                  int first_panel, int n_panels, kernel_panels *out, void *scratch);
 
 /* Values first … first + n of output o's row, decoded as they are held; n ends at n_in at most and
  * first is a multiple of 64. */

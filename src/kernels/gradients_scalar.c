@@ -155,7 +155,9 @@ void outer_scalar(const float *left, size_t left_stride, int n_left, const float
     for (int t = 0; t < n_rows; t++)
         for (int c = 0; c < n_columns; c++) {
             float x = rows[(size_t)t * stride + (size_t)(first_column + c)];
-            for (int r = 0; r < n_left && !drops(dropped, t, first_column + c); r++)
+            if (drops(dropped, t, first_column + c))
+                continue;
+            for (int r = 0; r < n_left; r++)
                 sums[(size_t)r * sums_stride + (size_t)c] +=
                     left[(size_t)t * left_stride + (size_t)r] * x;
         }

@@ -35,8 +35,8 @@ int kernel_n_groups(int n_in);
 size_t kernel_acts_stride(slant_compute compute, int n_in);
 /* Bytes of one activation or weight; INT8 weights take twice that where products are of 16 bits. */
 size_t kernel_element_bytes(slant_compute compute);
-const char *
-kernel_compute_name(slant_compute compute); /* "auto", "int8", "int16", "bf16", "fp32" */
+/* "auto", "int8", "int16", "bf16", "fp32". */
+const char *kernel_compute_name(slant_compute compute);
 /* Whether it has a scale per group: INT8 and INT16. */
 bool kernel_is_scaled(slant_compute compute);
 
