@@ -152,9 +152,6 @@ static slant_status print_report(const merge_args *args, const slant_merge_repor
 
 static slant_status merge(const merge_args *args, slant_error *err)
 {
-    static const slant_compute computes[] = {SLANT_COMPUTE_AUTO, SLANT_COMPUTE_INT8,
-                                             SLANT_COMPUTE_INT16, SLANT_COMPUTE_BF16,
-                                             SLANT_COMPUTE_F32};
     double started = progress_now();
     slant_merge_report report;
     slant_merge_options options = {
@@ -164,7 +161,7 @@ static slant_status merge(const merge_args *args, slant_error *err)
         .n_layers = args->layers,
         .n_threads = args->threads,
         .load_in_4bit = args->load_in_4bit,
-        .compute = computes[args->compute],
+        .compute = (slant_compute)args->compute,
         .articles = &args->articles,
         .n_articles = args->articles != NULL,
         .text_field = args->text_field,
