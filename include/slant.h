@@ -86,7 +86,7 @@ typedef enum slant_dtype {
 } slant_dtype;
 
 /* How products are computed. AUTO: the fastest path of this CPU that keeps the stated accuracy.
- * INT16, finer than BF16, is for processors with AVX-512 VNNI alone. */
+ * INT16 is finer than BF16, and quicker where the processor lacks products of bf16. */
 typedef enum slant_compute {
     SLANT_COMPUTE_AUTO,
     SLANT_COMPUTE_INT8,

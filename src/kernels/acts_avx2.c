@@ -4,6 +4,7 @@
 #include "kernels/tables.h"
 
 #include <math.h>
+#include <string.h>
 
 #define GROUP_REGISTERS (KERNEL_GROUP_MAX / LANES)
 
@@ -18,12 +19,9 @@ static inline __m256i round_int8(const __m256 v[4], __m256 inverse)
     return _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/* v is rotated in place. */
-static void store_int8(__m256 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
+static void store_int8(const __m256 *v, int n_registers, int8_t *data, float *scale, int32_t *sum)
 {
     __m256 largest = _mm256_setzero_ps();
-    for (int i = 0; i < n_registers; i += ROTATION_BLOCK / LANES)
-        rotate_block_avx2(v + i);
     for (int i = 0; i < n_registers; i++)
         largest = _mm256_max_ps(largest, abs_avx2(v[i]));
     float absmax = max_lanes(largest);
@@ -40,14 +38,39 @@ static void store_int8(__m256 *v, int n_registers, int8_t *data, float *scale, i
     *sum = sum_lanes_int(total);
 }
 
-/* The group of a row that starts at input `first`: v [n_registers], zeros beyond n_in. */
+/* As bits NaN is larger than every number: then the scale is NaN, and so is what comes of it. */
+static void store_int16(const __m256 *v, int n_registers, int16_t *data, float *scale)
+{
+    __m256i largest = _mm256_setzero_si256();
+    for (int i = 0; i < n_registers; i++)
+        largest = _mm256_max_epu32(largest, _mm256_castps_si256(abs_avx2(v[i])));
+    uint32_t bits = max_lanes_unsigned(largest);
+    float absmax;
+    memcpy(&absmax, &bits, sizeof absmax);
+    __m256 inverse = _mm256_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : INT16_X_MAX / absmax);
+    for (int i = 0; i < n_registers; i += 2) {
+        __m256i q0 = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
+        __m256i q1 = _mm256_cvtps_epi32(_mm256_mul_ps(v[i + 1], inverse));
+        __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(q0, q1), 0xD8);
+        _mm256_storeu_si256((__m256i *)(data + i * LANES), words);
+    }
+    *scale = absmax / INT16_X_MAX;
+}
+
+/* The group of a row that starts at input `first`: v [n_registers], zeros beyond n_in. It may be
+ * changed. */
 static inline void store_group(__m256 *v, int first, int n_registers, acts *out, int row)
 {
     size_t at = (size_t)row * out->stride + (size_t)first;
-    if (out->compute == SLANT_COMPUTE_INT8) {
+    if (kernel_is_scaled(out->compute)) {
         size_t g = (size_t)row * (size_t)kernel_n_groups(out->n_in) +
                    (size_t)(first / kernel_group(out->n_in));
-        store_int8(v, n_registers, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
+        for (int i = 0; i < n_registers; i += ROTATION_BLOCK / LANES)
+            rotate_block_avx2(v + i);
+        if (out->compute == SLANT_COMPUTE_INT8)
+            store_int8(v, n_registers, (int8_t *)out->data + at, &out->scales[g], &out->sums[g]);
+        else
+            store_int16(v, n_registers, (int16_t *)out->data + at, &out->scales[g]);
     } else if (out->compute == SLANT_COMPUTE_BF16) {
         __m256i *data = (__m256i *)((uint16_t *)out->data + at);
         for (int i = 0; i < n_registers; i += 2)

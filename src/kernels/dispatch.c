@@ -12,7 +12,6 @@
 
 static const kernel_table scalar = {
     .name = "scalar",
-    .has_int16 = true,
     ACTS(scalar),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_scalar,
@@ -53,7 +52,6 @@ static const kernel_table avx512 = {
 static const kernel_table avx512vnni = {
     .name = "avx512vnni",
     .int8_is_fast = true,
-    .has_int16 = true,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
@@ -64,7 +62,6 @@ static const kernel_table avx512vnni = {
 static const kernel_table avx512bf16 = {
     .name = "avx512bf16",
     .int8_is_fast = true,
-    .has_int16 = true,
     .bf16_is_fast = true,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,
@@ -76,7 +73,6 @@ static const kernel_table avx512bf16 = {
 static const kernel_table amx = {
     .name = "amx",
     .int8_is_fast = true,
-    .has_int16 = true,
     .bf16_is_fast = true,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,

@@ -1,7 +1,7 @@
 /* Weights into panels with AVX2: NF4 straight from the packed nibbles, every other type through its
  * decoder and a transposition. fp32 and bf16 panels have the order that all tables share; int8
  * weights become int16 pairs [n_in / 2][16][2] for vpmaddwd, or bytes plus 128 [n_in / 4][16][4]
- * for vpdpbusd. */
+ * for vpdpbusd; INT16 weights are such pairs too. */
 #include "kernels/avx2.h"
 #include "kernels/tables.h"
 #include "quant/quant.h"
@@ -15,12 +15,17 @@
 #define HALF_BYTES 32
 #define CODES_AHEAD (4 * BLOCK_CODES) /* of codes that are asked for before they are needed */
 
-/* How a table holds int8 weights. */
-typedef enum weight_form { FORM_INT16, FORM_UNSIGNED } weight_form;
+/* Integer weights as a table holds them: INT8 as bytes plus 128 or as words, and INT16. */
+typedef enum weight_form { FORM_UNSIGNED, FORM_WORDS, FORM_INT16 } weight_form;
 
 static size_t bytes_of(weight_form form)
 {
-    return form == FORM_INT16 ? 2 : 1;
+    return form == FORM_UNSIGNED ? 1 : 2;
+}
+
+static float largest_of(weight_form form)
+{
+    return form == FORM_INT16 ? INT16_W_MAX : 127.0f;
 }
 
 /* ---- NF4 ---- */
@@ -204,7 +209,7 @@ static inline __m256 nf4_rotate_runs(nf4_words *words)
  * the first of the inputs. */
 static inline void store_weights(__m256i first, __m256i second, weight_form form, int8_t *out)
 {
-    if (form == FORM_INT16) {
+    if (form != FORM_UNSIGNED) {
         _mm256_store_si256((__m256i *)out, first);
         _mm256_store_si256((__m256i *)(out + 64), second);
         return;
@@ -226,33 +231,35 @@ static inline void nf4_store_block(const nf4_words *words, __m256i ratio, weight
                           _mm256_mulhrs_epi16(words->v[run][pair + 1], ratio), form, out);
 }
 
-/* Eight outputs of one int8 group of n_blocks: codes, absmax and out at the first of them. */
-static void nf4_group_int8(const uint8_t *codes, const float (*absmax)[KERNEL_PANEL], int n_blocks,
-                           const code_bytes *table, weight_form form, int8_t *out, float *scales)
+/* Eight outputs of one group of n_blocks: codes, absmax and out at the first of them. */
+static void nf4_group(const uint8_t *codes, const float (*absmax)[KERNEL_PANEL], int n_blocks,
+                      const code_bytes *table, weight_form form, int8_t *out, float *scales)
 {
     nf4_words words[KERNEL_GROUP_MAX / BLOCK];
     __m256 largest = _mm256_setzero_ps();
+    const __m256 least = _mm256_set1_ps(form == FORM_INT16 ? INT16_LEAST_SUM : NF4_CODE_ONE);
+    const __m256 one = _mm256_set1_ps(form == FORM_INT16 ? INT16_RATIO_ONE : NF4_RATIO_ONE);
     for (int b = 0; b < n_blocks; b++) {
         for (int run = 0; run < 8; run++)
             nf4_load_run(codes + b * BLOCK_CODES + run * RUN_CODES, table, words[b].v[run]);
-        __m256 sum = _mm256_max_ps(nf4_rotate_runs(&words[b]), _mm256_set1_ps(NF4_CODE_ONE));
+        __m256 sum = _mm256_max_ps(nf4_rotate_runs(&words[b]), least);
         __m256 size = _mm256_mul_ps(sum, abs_avx2(_mm256_loadu_ps(absmax[b])));
         largest = _mm256_max_ps(largest, size);
     }
     __m256 some = _mm256_cmp_ps(largest, _mm256_set1_ps(LEAST_ABSMAX), _CMP_GE_OQ);
-    __m256 inverse = _mm256_and_ps(some, _mm256_div_ps(_mm256_set1_ps(NF4_RATIO_ONE), largest));
+    __m256 inverse = _mm256_and_ps(some, _mm256_div_ps(one, largest));
     for (int b = 0; b < n_blocks; b++) {
         __m256i ratio = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(absmax[b]), inverse));
         ratio = _mm256_blend_epi16(ratio, _mm256_slli_epi32(ratio, 16), 0xAA);
         nf4_store_block(&words[b], ratio, form,
                         out + (size_t)(b * BLOCK * KERNEL_PANEL) * bytes_of(form));
     }
-    float to_scale = table->largest / (127.0f * NF4_CODE_ONE * ROTATION_BLOCK);
+    float to_scale = table->largest / (largest_of(form) * NF4_CODE_ONE * ROTATION_BLOCK);
     _mm256_storeu_ps(scales, _mm256_mul_ps(largest, _mm256_set1_ps(to_scale)));
 }
 
-static void nf4_panel_int8(const kernel_weight *w, int panel, const input_range *r,
-                           weight_form form, int8_t *out, float *scales)
+static void nf4_panel_scaled(const kernel_weight *w, int panel, const input_range *r,
+                             weight_form form, int8_t *out, float *scales)
 {
     code_bytes table = code_bytes_of(w->code_map);
     float absmax[KERNEL_GROUP_MAX / BLOCK][KERNEL_PANEL];
@@ -263,10 +270,9 @@ static void nf4_panel_int8(const kernel_weight *w, int panel, const input_range 
         for (int b = 0; b < n_blocks; b++)
             read_absmax(w, panel, first_block + b, absmax[b]);
         for (int half = 0; half < HALVES; half++)
-            nf4_group_int8(codes_of(w, panel, first_block) + HALF_BYTES * half,
-                           (const float(*)[KERNEL_PANEL])(absmax[0] + LANES * half), n_blocks,
-                           &table, form, group + HALF_BYTES * half,
-                           scales + g * KERNEL_PANEL + LANES * half);
+            nf4_group(codes_of(w, panel, first_block) + HALF_BYTES * half,
+                      (const float(*)[KERNEL_PANEL])(absmax[0] + LANES * half), n_blocks, &table,
+                      form, group + HALF_BYTES * half, scales + g * KERNEL_PANEL + LANES * half);
     }
 }
 
@@ -322,12 +328,12 @@ static void rows_panel_float(float *rows, size_t padded, const input_range *r,
     interleave_rows((uint32_t *)rows + r->first, padded, n_dwords, out);
 }
 
-/* 16 floats rounded to int16 or to bytes plus 128. */
+/* 16 floats rounded to words or to bytes plus 128. */
 static inline void store_row_weights(__m256 first, __m256 second, weight_form form, int8_t *out)
 {
     __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
     words = _mm256_permute4x64_epi64(words, 0xD8);
-    if (form == FORM_INT16) {
+    if (form != FORM_UNSIGNED) {
         _mm256_storeu_si256((__m256i *)out, words);
         return;
     }
@@ -336,9 +342,9 @@ static inline void store_row_weights(__m256 first, __m256 second, weight_form fo
     _mm_storeu_si128((__m128i *)out, _mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)));
 }
 
-/* row [n] rotated and made int8 weights with one scale, which is returned, in place of row's first
+/* row [n] rotated and made integers with one scale, which is returned, in place of row's first
  * bytes. */
-static float row_group_int8(float *row, int n, weight_form form)
+static float row_group(float *row, int n, weight_form form)
 {
     __m256 largest = _mm256_setzero_ps(), v[ROTATION_BLOCK / LANES];
     for (int i = 0; i < n; i += ROTATION_BLOCK) {
@@ -350,23 +356,23 @@ static float row_group_int8(float *row, int n, weight_form form)
             _mm256_storeu_ps(row + i + j * LANES, v[j]);
         }
     }
-    float absmax = max_lanes(largest);
-    __m256 inverse = _mm256_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : 127.0f / absmax);
+    float absmax = max_lanes(largest), most = largest_of(form);
+    __m256 inverse = _mm256_set1_ps(absmax < LEAST_ABSMAX ? 0.0f : most / absmax);
     for (int i = 0; i < n; i += 2 * LANES)
         store_row_weights(_mm256_mul_ps(_mm256_loadu_ps(row + i), inverse),
                           _mm256_mul_ps(_mm256_loadu_ps(row + i + LANES), inverse), form,
                           (int8_t *)row + (size_t)i * bytes_of(form));
-    return absmax / 127.0f / ROTATION_BLOCK;
+    return absmax / most / ROTATION_BLOCK;
 }
 
-static void rows_panel_int8(float *rows, size_t padded, const input_range *r, weight_form form,
-                            int8_t *out, float *scales)
+static void rows_panel_scaled(float *rows, size_t padded, const input_range *r, weight_form form,
+                              int8_t *out, float *scales)
 {
     for (int g = 0; g < r->n_groups; g++) {
         int first = g * r->group, n = range_group_length(r, g);
         for (int o = 0; o < KERNEL_PANEL; o++) {
             float *row = rows + (size_t)o * padded + r->first + first;
-            scales[g * KERNEL_PANEL + o] = row_group_int8(row, n, form);
+            scales[g * KERNEL_PANEL + o] = row_group(row, n, form);
         }
         interleave_rows((uint32_t *)rows + r->first + first, padded, n * (int)bytes_of(form) / 4,
                         out + (size_t)(first * KERNEL_PANEL) * bytes_of(form));
@@ -388,29 +394,31 @@ static void expand_panel_float(const kernel_weight *w, int panel, kernel_panels 
     }
 }
 
-static void expand_panel_int8(const kernel_weight *w, int panel, kernel_panels *out, int slot,
-                              float *scratch, weight_form form)
+static void expand_panel_scaled(const kernel_weight *w, int panel, kernel_panels *out, int slot,
+                                float *scratch, weight_form form)
 {
     input_range r = panels_range(out);
     size_t panel_bytes = (size_t)(r.length * KERNEL_PANEL) * bytes_of(form);
     int8_t *data = (int8_t *)out->data + (size_t)slot * panel_bytes;
     float *scales = out->scales + (size_t)slot * (size_t)r.n_groups * KERNEL_PANEL;
     if (w->type == DTYPE_NF4) {
-        nf4_panel_int8(w, panel, &r, form, data, scales);
+        nf4_panel_scaled(w, panel, &r, form, data, scales);
     } else {
         decode_panel(w, panel, scratch);
-        rows_panel_int8(scratch, (size_t)kernel_padded(w->n_in), &r, form, data, scales);
+        rows_panel_scaled(scratch, (size_t)kernel_padded(w->n_in), &r, form, data, scales);
     }
 }
 
+/* form_of_int8: how INT8 weights are held. */
 static void expand(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
-                   void *scratch, weight_form form)
+                   void *scratch, weight_form form_of_int8)
 {
+    weight_form form = out->compute == SLANT_COMPUTE_INT16 ? FORM_INT16 : form_of_int8;
     out->n_in = w->n_in;
     out->n_panels = n_panels;
     for (int p = 0; p < n_panels; p++)
-        if (out->compute == SLANT_COMPUTE_INT8)
-            expand_panel_int8(w, first_panel + p, out, p, scratch, form);
+        if (kernel_is_scaled(out->compute))
+            expand_panel_scaled(w, first_panel + p, out, p, scratch, form);
         else
             expand_panel_float(w, first_panel + p, out, p, scratch);
 }
@@ -424,7 +432,7 @@ size_t panel_bytes_int16_avx2(slant_compute compute, int n_in, int n_panels)
 void expand_int16_avx2(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
                        void *scratch)
 {
-    expand(w, first_panel, n_panels, out, scratch, FORM_INT16);
+    expand(w, first_panel, n_panels, out, scratch, FORM_WORDS);
 }
 
 void expand_unsigned_avx2(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,

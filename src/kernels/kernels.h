@@ -10,7 +10,7 @@
  *   BF16  x and w rounded to bf16, fp32 sums
  *   INT8  x and w as int8 with one fp32 scale per group of at most 256 inputs on both sides, exact
  *         int32 sums within a group, fp32 sums over groups in order
- *   INT16 the same with 13 bits of x and 12 of w, signs included; tables with has_int16
+ *   INT16 the same with 13 bits of x and 12 of w, signs included
  * x is an `acts`; w comes in panels of 16 outputs, expanded from however the weight is held into
  * the order that the product reads, once per panel, and used for all tokens. An output's sum has
  * one order that depends on n_in alone, so results do not depend on how many tokens or panels a
@@ -106,7 +106,6 @@ typedef struct kernel_table {
     const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx" */
     bool int8_is_fast; /* whether AUTO means INT8 here; else BF16 if bf16_is_fast, else F32 */
     bool bf16_is_fast;
-    bool has_int16; /* whether its routines take INT16 */
 
     /* RMSNorm (Zhang & Sennrich 2019) as transformers computes it: x·rsqrt(mean(x²)+eps), then ×
      * weight. x [n_tokens][x_stride]; weight [n_in]; rows out_row0 … of out are written. */

@@ -1,5 +1,5 @@
-/* Products with plain AVX2: fp32, bf16 widened to fp32, and int8 as 16-bit pairs (vpmaddwd; its
- * panels hold int16). vpmaddubsw, which multiplies bytes, needs the sign of one side moved to the
+/* Products with plain AVX2: fp32, bf16 widened to fp32, INT16 by vpmaddwd, and INT8 as INT16 (its
+ * panels hold words). vpmaddubsw, which multiplies bytes, needs the sign of one side moved to the
  * other and its 16-bit sums widened: as many instructions for as many products, of which more must
  * wait for the multipliers. */
 #include "kernels/tables.h"
@@ -93,6 +93,7 @@ void matmul_avx2(const acts *x, int token0, int n_tokens, const kernel_panels *w
         [SLANT_COMPUTE_F32] = {tile_f32_kernels, 4, 4, NULL, 0},
         [SLANT_COMPUTE_BF16] = {tile_bf16_kernels, 2, 2, widen_bf16, 4},
         [SLANT_COMPUTE_INT8] = {tile_int16_kernels, 1, 2, widen_int8, 2},
+        [SLANT_COMPUTE_INT16] = {tile_int16_kernels, 2, 2, NULL, 0},
     };
     _Static_assert(STRIP_TOKENS * STRIP_INPUTS * 4 <= KERNEL_MATMUL_SCRATCH, "a strip in fp32");
     run_tiles(&products[w->compute], x, token0, n_tokens, w, out, out_stride, accumulate, scratch);

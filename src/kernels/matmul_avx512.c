@@ -1,5 +1,5 @@
-/* Products with plain AVX-512: fp32, bf16 widened to fp32, and int8 as 16-bit pairs (vpmaddwd; its
- * panels hold int16). */
+/* Products with plain AVX-512: fp32, bf16 widened to fp32, INT16 by vpmaddwd, and INT8 as INT16
+ * (its panels hold words). */
 #include "kernels/tables.h"
 #include "kernels/tile_avx512.h"
 
@@ -81,13 +81,18 @@ static inline void widen_row(const char *bytes, int n, int16_t *out)
 }
 
 #define MULTIPLY_INT16(sum, i, j) sum += (int_lanes)_mm512_madd_epi16(pair, w##j);
-#define TOKEN_INT16(i)                                                                             \
+#define TOKEN_INT8(i)                                                                              \
     if (i < tokens) {                                                                              \
         __m512i pair = _mm512_set1_epi32(*(const int32_t *)(pairs[i] + k));                        \
         FOR_PANELS_OF(i, MULTIPLY_INT16)                                                           \
     }
+#define TOKEN_INT16(i)                                                                             \
+    if (i < tokens) {                                                                              \
+        __m512i pair = TILE_X(i);                                                                  \
+        FOR_PANELS_OF(i, MULTIPLY_INT16)                                                           \
+    }
 
-TILE_FUNCTION tile_int16(const tile *t, int tokens, int panels)
+TILE_FUNCTION tile_int8(const tile *t, int tokens, int panels)
 {
     alignas(64) int16_t pairs[TILE_TOKENS][KERNEL_GROUP_MAX];
     TILE_SUMS(int_lanes, {0});
@@ -98,8 +103,23 @@ TILE_FUNCTION tile_int16(const tile *t, int tokens, int panels)
     int k = 0;
     do {
         FOR_PANELS(TILE_LOAD_PANEL)
-        FOR_TOKENS(TOKEN_INT16)
+        FOR_TOKENS(TOKEN_INT8)
         TILE_ADVANCE(0, 64);
+    } while ((k += 2) < t->n);
+    TILE_SCALE_SUMS;
+}
+TILE_KERNELS(tile_int8)
+
+TILE_FUNCTION tile_int16(const tile *t, int tokens, int panels)
+{
+    TILE_SUMS(int_lanes, {0});
+    __m512i w0 = _mm512_setzero_si512(), w1 = w0, w2 = w0, w3 = w0;
+    TILE_START;
+    int k = 0;
+    do {
+        FOR_PANELS(TILE_LOAD_PANEL)
+        FOR_TOKENS(TOKEN_INT16)
+        TILE_ADVANCE(4, 64);
     } while ((k += 2) < t->n);
     TILE_SCALE_SUMS;
 }
@@ -128,8 +148,9 @@ void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels 
                    size_t out_stride, bool accumulate, void *scratch)
 {
     tile_scratch *memory = scratch;
-    tile_walk c = {.kernels = tile_int16_kernels,
-                   .x_bytes = 1,
+    bool is_int8 = w->compute == SLANT_COMPUTE_INT8;
+    tile_walk c = {.kernels = is_int8 ? tile_int8_kernels : tile_int16_kernels,
+                   .x_bytes = is_int8 ? 1 : 2,
                    .w_bytes = 2 * KERNEL_PANEL,
                    .x = x,
                    .token0 = token0,
@@ -139,7 +160,7 @@ void matmul_avx512(const acts *x, int token0, int n_tokens, const kernel_panels 
                    .accumulate = accumulate,
                    .sums = &memory->sums,
                    .scales = memory};
-    if (w->compute == SLANT_COMPUTE_INT8)
+    if (kernel_is_scaled(w->compute))
         run_tiles(&c, n_tokens);
     else
         matmul_float_avx512(x, token0, n_tokens, w, out, out_stride, accumulate);

@@ -16,27 +16,28 @@ enum { N_RUNS = 60, FIRST_ROUNDS = 2000 };
 #define TILES(n_inputs) (4 * 2.0 * 16 * 16 * (n_inputs))
 
 static const peak_loop fp32_scalar = {"mulps, addps xmm", LANES(4), peak_fp32_scalar};
-static const peak_loop int8_scalar = {"pmaddwd, paddd xmm", LANES(8), peak_int8_scalar};
+static const peak_loop words_scalar = {"pmaddwd, paddd xmm", LANES(8), peak_words_scalar};
 static const peak_loop fp32_avx2 = {"vfmadd231ps ymm", LANES(8), peak_fp32_avx2};
-static const peak_loop int8_avx2 = {"vpmaddwd, vpaddd ymm", LANES(16), peak_int8_avx2};
+static const peak_loop words_avx2 = {"vpmaddwd, vpaddd ymm", LANES(16), peak_words_avx2};
 static const peak_loop int8_avxvnni = {"vpdpbusd ymm", LANES(32), peak_int8_avxvnni};
+static const peak_loop int16_avxvnni = {"vpdpwssd ymm", LANES(16), peak_int16_avxvnni};
 static const peak_loop fp32_avx512 = {"vfmadd231ps zmm", LANES(16), peak_fp32_avx512};
-static const peak_loop int8_avx512 = {"vpmaddwd, vpaddd zmm", LANES(32), peak_int8_avx512};
+static const peak_loop words_avx512 = {"vpmaddwd, vpaddd zmm", LANES(32), peak_words_avx512};
 static const peak_loop int8_avx512vnni = {"vpdpbusd zmm", LANES(64), peak_int8_avx512vnni};
 static const peak_loop int16_avx512vnni = {"vpdpwssd zmm", LANES(32), peak_int16_avx512vnni};
 static const peak_loop bf16_avx512bf16 = {"vdpbf16ps zmm", LANES(32), peak_bf16_avx512bf16};
 static const peak_loop int8_amx = {"tdpbssd", TILES(64), peak_int8_amx};
 static const peak_loop bf16_amx = {"tdpbf16ps", TILES(32), peak_bf16_amx};
 
-/* bf16 without an instruction of its own is widened and multiplied in fp32. */
+/* bf16 without an instruction of its own is widened and multiplied in fp32, and INT8 as INT16. */
 static const struct {
     const char *isa;
     const peak_loop *int8, *int16, *bf16, *fp32;
 } loops[] = {
-    {"scalar", &int8_scalar, &int8_scalar, &fp32_scalar, &fp32_scalar},
-    {"avx2", &int8_avx2, NULL, &fp32_avx2, &fp32_avx2},
-    {"avxvnni", &int8_avxvnni, NULL, &fp32_avx2, &fp32_avx2},
-    {"avx512", &int8_avx512, NULL, &fp32_avx512, &fp32_avx512},
+    {"scalar", &words_scalar, &words_scalar, &fp32_scalar, &fp32_scalar},
+    {"avx2", &words_avx2, &words_avx2, &fp32_avx2, &fp32_avx2},
+    {"avxvnni", &int8_avxvnni, &int16_avxvnni, &fp32_avx2, &fp32_avx2},
+    {"avx512", &words_avx512, &words_avx512, &fp32_avx512, &fp32_avx512},
     {"avx512vnni", &int8_avx512vnni, &int16_avx512vnni, &fp32_avx512, &fp32_avx512},
     {"avx512bf16", &int8_avx512vnni, &int16_avx512vnni, &bf16_avx512bf16, &fp32_avx512},
     {"amx", &int8_amx, &int16_avx512vnni, &bf16_amx, &fp32_avx512},

@@ -14,8 +14,7 @@ typedef struct peak_loop {
 } peak_loop;
 
 /* The instructions that the products of the table of that name are made of. Runs only where the
- * table runs. NULL: no such table, or it lacks that
- * compute, which only INT16 can be. */
+ * table runs. NULL: no such table. */
 const peak_loop *peak_loop_of(const char *isa, slant_compute compute);
 
 /* Operations per second of n_threads at once: the best of many runs of a millisecond or two, since

@@ -37,12 +37,13 @@
     __asm__ volatile(text " %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
 
 void peak_fp32_scalar(int64_t n_rounds);
-void peak_int8_scalar(int64_t n_rounds);
+void peak_words_scalar(int64_t n_rounds);
 void peak_fp32_avx2(int64_t n_rounds);
-void peak_int8_avx2(int64_t n_rounds);
+void peak_words_avx2(int64_t n_rounds);
 void peak_int8_avxvnni(int64_t n_rounds);
+void peak_int16_avxvnni(int64_t n_rounds);
 void peak_fp32_avx512(int64_t n_rounds);
-void peak_int8_avx512(int64_t n_rounds);
+void peak_words_avx512(int64_t n_rounds);
 void peak_int8_avx512vnni(int64_t n_rounds);
 void peak_int16_avx512vnni(int64_t n_rounds);
 void peak_bf16_avx512bf16(int64_t n_rounds);

@@ -11,7 +11,7 @@
                          : "x"(b));                                                                \
     } while (0)
 #define FP32(sum, a, b) MULTIPLY_ADD(__m128, "mulps", "addps", sum, a, b)
-#define INT8(sum, a, b) MULTIPLY_ADD(__m128i, "pmaddwd", "paddd", sum, a, b)
+#define WORDS(sum, a, b) MULTIPLY_ADD(__m128i, "pmaddwd", "paddd", sum, a, b)
 
 PEAK_LOOP(peak_fp32_scalar, __m128, _mm_set1_ps(0.5f), _mm_set1_ps(1), FP32)
-PEAK_LOOP(peak_int8_scalar, __m128i, _mm_set1_epi16(3), _mm_set1_epi16(-5), INT8)
+PEAK_LOOP(peak_words_scalar, __m128i, _mm_set1_epi16(3), _mm_set1_epi16(-5), WORDS)

@@ -124,7 +124,7 @@ slant_compute workspace_fine_compute(const kernel_table *kernels)
 {
     if (kernels->bf16_is_fast)
         return SLANT_COMPUTE_BF16;
-    return kernels->int8_is_fast && kernels->has_int16 ? SLANT_COMPUTE_INT16 : SLANT_COMPUTE_F32;
+    return kernels->int8_is_fast ? SLANT_COMPUTE_INT16 : SLANT_COMPUTE_F32;
 }
 
 /* lora_compute NULL: low-rank products are computed as the others are, in fp32 where bf16 is slow.
@@ -157,10 +157,6 @@ static slant_status open_with(const model *m, const kernel_table *kernels, slant
                               int max_sequence, workspace **out, slant_error *err)
 {
     *out = NULL;
-    if (compute == SLANT_COMPUTE_INT16 && !kernels->has_int16)
-        return status_fail(err, SLANT_ERR_UNSUPPORTED,
-                           "int16 products need AVX-512 VNNI; this processor computes with %s",
-                           kernels->name);
     workspace *w = mem_calloc(1, sizeof *w);
     if (w == NULL)
         goto out_of_memory;

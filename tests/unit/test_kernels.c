@@ -269,12 +269,7 @@ static void matmul(const kernel_table *k, const acts *x, int token0, int n_token
 
 static const slant_compute computes[] = {SLANT_COMPUTE_F32, SLANT_COMPUTE_BF16, SLANT_COMPUTE_INT8,
                                          SLANT_COMPUTE_INT16};
-
-/* INT16 comes last, so that tables without it have fewer. */
-static int n_computes(const kernel_table *k)
-{
-    return k->has_int16 ? 4 : 3;
-}
+enum { N_COMPUTES = sizeof computes / sizeof *computes };
 
 /* n_in, n_out, tokens */
 static const int shapes[][3] = {{64, 1, 1},     {64, 16, 7},    {128, 33, 5},  {192, 17, 13},
@@ -324,7 +319,7 @@ static void products_agree_with_the_reference(void **state)
         for (int kind = 0; kind < N_WEIGHTS; kind++) {
             test_weight weight = make_weight(kind, n_out, n_in);
             for (int i = 0; i < n_tables; i++)
-                for (int c = 0; c < n_computes(tables[i]); c++)
+                for (int c = 0; c < N_COMPUTES; c++)
                     check_product(tables[i], computes[c], &weight, x, tokens);
             free_weight(&weight);
         }
@@ -341,7 +336,7 @@ static void short_inputs_are_padded(void **state)
         float *x = gaussians(9 * (size_t)ranks[r]);
         test_weight weight = make_weight(WEIGHT_F32, 40, ranks[r]);
         for (int i = 0; i < n_tables; i++)
-            for (int c = 0; c < n_computes(tables[i]); c++)
+            for (int c = 0; c < N_COMPUTES; c++)
                 check_product(tables[i], computes[c], &weight, x, 9);
         free_weight(&weight);
         free_floats(x, 9 * (size_t)ranks[r]);
@@ -367,7 +362,7 @@ static void the_reference_is_accurate(void **state)
                     (double)x[t * N_IN + k] * values[(o / 16 * N_IN + k) * KERNEL_PANEL + o % 16];
             expected[t * MAX_OUT + o] = (float)sum;
         }
-    for (int c = 0; c < n_computes(scalar); c++) {
+    for (int c = 0; c < N_COMPUTES; c++) {
         acts a = make_acts(computes[c], TOKENS, N_IN);
         test_panels panels = expand(scalar, computes[c], &weight.w, 0, 0);
         scalar->quantise(x, N_IN, TOKENS, &a, 0);
@@ -391,7 +386,7 @@ static void products_do_not_depend_on_the_call(void **state)
     float whole[TOKENS * MAX_OUT] = {0}, parts[TOKENS * MAX_OUT] = {0};
     test_weight weight = make_weight(WEIGHT_NF4, N_OUT, N_IN);
     for (int i = 0; i < n_tables; i++)
-        for (int c = 0; c < n_computes(tables[i]); c++) {
+        for (int c = 0; c < N_COMPUTES; c++) {
             const kernel_table *k = tables[i];
             acts a = make_acts(computes[c], TOKENS, N_IN);
             k->quantise(x, N_IN, TOKENS, &a, 0);
@@ -459,7 +454,7 @@ static void two_products_at_once_are_two_products(void **state)
     static const int cases[][3] = {{64, 8, 1}, {576, 16, 70}, {320, 100, 33}, {1536, 16, 64}};
     for (int i = 0; i < n_tables; i++)
         for (size_t j = 0; tables[i]->matmul_both != NULL && j < sizeof cases / sizeof *cases; j++)
-            for (int c = 0; c < n_computes(tables[i]); c++)
+            for (int c = 0; c < N_COMPUTES; c++)
                 check_both(tables[i], computes[c], cases[j][0], cases[j][1], cases[j][2]);
 }
 
@@ -473,14 +468,12 @@ static void check_equal_products(slant_compute compute)
     memset(x + 7 * N_IN, 0, 300 * sizeof *x); /* a group of zeros */
     for (int kind = 0; kind < N_WEIGHTS; kind++) {
         test_weight weight = make_weight(kind, N_OUT, N_IN);
-        for (int i = 0, n = 0; i < n_tables; i++) {
-            if (compute == SLANT_COMPUTE_INT16 && !tables[i]->has_int16)
-                continue;
+        for (int i = 0; i < n_tables; i++) {
             acts a = make_acts(compute, TOKENS, N_IN);
             tables[i]->quantise(x, N_IN, TOKENS, &a, 0);
             test_panels panels = expand(tables[i], compute, &weight.w, 0, 0);
-            matmul(tables[i], &a, 0, TOKENS, &panels.p, n == 0 ? first : found, false);
-            if (n++ > 0)
+            matmul(tables[i], &a, 0, TOKENS, &panels.p, i == 0 ? first : found, false);
+            if (i > 0)
                 assert_memory_equal(found, first, sizeof first);
             free_panels(&panels);
             free_acts(&a, TOKENS);
@@ -507,8 +500,6 @@ static void what_is_no_number_stays_so_in_int16(void **state)
     x[N_IN + 300] = INFINITY;
     test_weight weight = make_weight(WEIGHT_NF4, N_OUT, N_IN);
     for (int i = 0; i < n_tables; i++) {
-        if (!tables[i]->has_int16)
-            continue;
         float found[TOKENS * MAX_OUT] = {0};
         acts a = make_acts(SLANT_COMPUTE_INT16, TOKENS, N_IN);
         tables[i]->quantise(x, N_IN, TOKENS, &a, 0);
@@ -548,7 +539,7 @@ static void conversion_is_equal_everywhere(void **state)
         int n_in = widths[w];
         float *x = gaussians(ROWS * (size_t)n_in);
         for (int i = 0; i < n_tables; i++)
-            for (int c = 0; c < n_computes(tables[i]); c++) {
+            for (int c = 0; c < N_COMPUTES; c++) {
                 acts mine = make_acts(computes[c], ROWS, n_in);
                 acts reference = make_acts(computes[c], ROWS, n_in);
                 memset(mine.data, 0x55, ROWS * mine.stride * kernel_element_bytes(computes[c]));
@@ -580,7 +571,7 @@ static void norm_and_swiglu_agree_with_the_reference(void **state)
         for (size_t i = 0; i < ROWS * stride; i++)
             x[i] *= 4.0f;
         for (int i = 0; i < n_tables; i++)
-            for (int c = 0; c < n_computes(tables[i]); c++) {
+            for (int c = 0; c < N_COMPUTES; c++) {
                 acts mine = make_acts(computes[c], ROWS, n_in);
                 acts reference = make_acts(computes[c], ROWS, n_in);
                 tables[i]->rmsnorm(x, stride, y, 1e-5f, ROWS, &mine, 0);
