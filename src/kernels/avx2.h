@@ -30,6 +30,14 @@ static inline void store_first(float *p, int n, __m256 v)
         _mm256_maskstore_ps(p, first_lanes(n), v);
 }
 
+/* Lanes whose bit of eight is not set. */
+static inline __m256 kept_of(unsigned dropped)
+{
+    const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i gone = _mm256_and_si256(_mm256_set1_epi32((int)dropped), bits);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(gone, _mm256_setzero_si256()));
+}
+
 static inline __m256 abs_avx2(__m256 v)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);

@@ -35,6 +35,7 @@
                      float *v, size_t n);
 
 DECLARE_GRADIENTS(scalar) /* the reference */
+DECLARE_GRADIENTS(avx2)
 DECLARE_GRADIENTS(avx512)
 
 /* INT8 panels of a transposed NF4 weight. absmax belongs to one output for a block of inputs; so 64
@@ -43,6 +44,8 @@ DECLARE_GRADIENTS(avx512)
  * treated as NF4_CODE_ONE in internal.h tells, `largest` standing for the block's absmax. */
 void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
                                   int first_panel, int n_panels, kernel_panels *out, void *scratch);
+void expand_transposed_avxvnni(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
+                               int n_panels, kernel_panels *out, void *scratch);
 
 /* Values first … first + n of output o's row, decoded as they are held; n ends at n_in at most and
  * first is a multiple of 64. */

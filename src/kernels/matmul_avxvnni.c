@@ -7,11 +7,11 @@
 
 #define START(i)                                                                                   \
     if (i < tokens) {                                                                              \
-        __m256i sum = _mm256_set1_epi32(t->x_sums[(size_t)(i) * t->x_groups]);                     \
+        __m256i sum = _mm256_set1_epi32(t->x_sums[(size_t)(i)*t->x_groups]);                       \
         s##i##0 = (int_lanes)_mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));  \
         s##i##1 = s##i##0;                                                                         \
     }
-#define MULTIPLY_INT8(i)                                                                              \
+#define MULTIPLY_INT8(i)                                                                           \
     if (i < tokens) {                                                                              \
         __m256i four = TILE_X(i);                                                                  \
         s##i##0 = (int_lanes)_mm256_dpbusd_avx_epi32((__m256i)s##i##0, w0, four);                  \
@@ -58,7 +58,8 @@ void matmul_avxvnni(const acts *x, int token0, int n_tokens, const kernel_panels
     static const tile_product int8 = {tile_int8_kernels, 1, 1, NULL, 0};
     static const tile_product int16 = {tile_int16_kernels, 2, 2, NULL, 0};
     if (kernel_is_scaled(w->compute))
-        run_tiles(w->compute == SLANT_COMPUTE_INT8 ? &int8 : &int16, x, token0, n_tokens, w, out, out_stride, accumulate, scratch);
+        run_tiles(w->compute == SLANT_COMPUTE_INT8 ? &int8 : &int16, x, token0, n_tokens, w, out,
+                  out_stride, accumulate, scratch);
     else
         matmul_avx2(x, token0, n_tokens, w, out, out_stride, accumulate, scratch);
 }

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import json
 import unittest
 
 from harness import BUILD, ROOT, Case, environment, main, slant
 
 EXAMPLES = ROOT / "examples"
-DEFAULT = environment(SLANT_MODEL=str(ROOT / "models" / "news-bias"))
+MODEL = ROOT / "models" / "news-bias"
+DEFAULT = environment(SLANT_MODEL=str(MODEL))
+LABELS = ["Left", "Center", "Right"]
 
 
 def instruction_sets():
@@ -24,7 +27,7 @@ class Default(Case):
         rows = result.jsonl()
         self.assertEqual([row["id"] for row in rows], [f"{file}:1" for file in files])
         for row in rows:
-            self.assertEqual(list(row["scores"]), ["Left", "Center", "Right"])
+            self.assertEqual(list(row["scores"]), LABELS)
             self.assertEqual(row["tokens_read"], min(row["tokens"], 512))
             self.assertEqual(row["truncated"], row["tokens"] > 512)
 
@@ -65,6 +68,30 @@ class Default(Case):
         self.assertEqual(result.status, 0, result.err)
         return result.jsonl()
 
+    def test_every_instruction_set_learns_the_same(self):
+        """One step over the NF4 base, whose derivatives some sets take through it in int8."""
+        want = self.first_step("scalar", "fp32")
+        for isa in instruction_sets():
+            got = self.first_step(isa, "auto")
+            self.assertAlmostEqual(got["loss"], want["loss"], delta=0.01, msg=isa)
+            self.assertAlmostEqual(
+                got["grad_norm"], want["grad_norm"], delta=0.02 * want["grad_norm"], msg=isa
+            )
+
+    def first_step(self, isa, compute):
+        rows = [{"text": "The bill died in committee.", "label": name} for name in LABELS]
+        data = self.write("train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        out = self.folder / isa
+        result = slant(
+            *["train", "--model", MODEL / "base.slant", "--adapter", MODEL, "--train", data],
+            *["--labels", ",".join(LABELS), "--compute", compute, "--max-steps", 1],
+            *["--per-device-train-batch-size", len(rows), "--logging-steps", 1],
+            *["--lora-dropout", 0, "--save-strategy", "no", "--output-dir", out / compute],
+            env=dict(DEFAULT, SLANT_ISA=isa),
+        )
+        self.assertEqual(result.status, 0, result.err)
+        return json.loads((out / compute / "log.jsonl").read_text().splitlines()[0])
+
     def test_nothing_is_said_that_need_not_be(self):
         result = slant("classify", "--text", "The vote was close.", env=DEFAULT)
         self.assertEqual((result.status, result.err), (0, ""))
@@ -73,7 +100,7 @@ class Default(Case):
     def test_model_is_found_beside_the_program(self):
         result = slant("classify", "--top-k", "1", "--text", "The vote was close.")
         self.assertEqual(result.status, 0, result.err)
-        self.assertIn(result.json()[0]["label"], ("Left", "Center", "Right"))
+        self.assertIn(result.json()[0]["label"], LABELS)
         facts = slant("inspect", "--format", "json").json()
         self.assertIn("news-bias", facts["path"])
 

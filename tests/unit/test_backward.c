@@ -175,24 +175,30 @@ static double cosine(const float *a, const float *b, size_t n)
     return ab / sqrt(aa * bb);
 }
 
-/* The narrow computes change gradients by their rounding alone. */
+/* The narrow computes change gradients by their rounding alone, whatever multiplies. */
 static void narrow_gradients_keep_their_direction(void **state)
 {
     (void)state;
     static const char *const names[] = {"llama_all", "qwen2_all", "qwen3_all"};
+    static const slant_compute computes[] = {SLANT_COMPUTE_BF16, SLANT_COMPUTE_INT16,
+                                             SLANT_COMPUTE_INT8};
+    const kernel_table *tables[16];
+    int n_tables = kernel_tables(tables, 16);
     for (int i = 0; i < 3; i++) {
         rig exact, narrow;
         rig_options options = {.compute = SLANT_COMPUTE_F32};
         open_rig(&exact, train_case_named(names[i]), &options);
         run(&exact);
-        for (int int8 = 0; int8 < 2; int8++) {
-            options.compute = int8 ? SLANT_COMPUTE_INT8 : SLANT_COMPUTE_BF16;
+        for (int k = 0; k < 3 * n_tables; k++) {
+            options.compute = computes[k % 3];
+            options.kernels = tables[k / 3];
             open_rig(&narrow, train_case_named(names[i]), &options);
             run(&narrow);
             double c =
                 cosine(exact.params->gradients, narrow.params->gradients, exact.params->n_values);
             if (!(c >= 0.999))
-                fail_msg("%s, %s: cosine %.6f", names[i], int8 ? "int8" : "bf16", c);
+                fail_msg("%s, %s, %s: cosine %.6f", names[i], tables[k / 3]->name,
+                         kernel_compute_name(computes[k % 3]), c);
             close_rig(&narrow);
         }
         close_rig(&exact);
