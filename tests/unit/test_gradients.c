@@ -178,7 +178,8 @@ static kernel_panels expand(const gradient_table *t, const kernel_weight *w,
     return p;
 }
 
-/* Weights of INT8 as they are: some tables have them plus 128 for vpdpbusd, or as pairs of words. */
+/* Weights of INT8 as they are: some tables have them plus 128 for vpdpbusd, or as pairs of words.
+ */
 static void as_the_reference_has_it(const gradient_table *t, int8_t *data, size_t n)
 {
     if (strcmp(t->name, "avx2") != 0) {
