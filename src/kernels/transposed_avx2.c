@@ -3,6 +3,7 @@
  * bytes plus 128 [n_out / 4][16][4]; gradients_internal.h has the arithmetic of INT8. */
 #include "kernels/expand_avx2.h"
 #include "kernels/gradients_internal.h"
+#include "kernels/transposed.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,25 +30,6 @@ static block_part part_of(int block, int first_panel, int end_panel)
 
 /* --- fp32 and bf16 ------------------------------------------------------------------------------
  */
-
-/* Where a panel of the result begins, and its line for output o of the range. */
-typedef struct panel_writer {
-    char *data;
-    size_t panel_bytes;
-    size_t line_bytes; /* per output: 64 in fp32, 32 in bf16 */
-} panel_writer;
-
-static panel_writer writer_of(const kernel_panels *out, int length)
-{
-    return (panel_writer){.data = out->data,
-                          .panel_bytes = kernel_panel_bytes(out->compute, length, 1),
-                          .line_bytes = out->compute == SLANT_COMPUTE_BF16 ? 32 : 64};
-}
-
-static inline char *line_at(const panel_writer *w, int panel, int o)
-{
-    return w->data + (size_t)panel * w->panel_bytes + (size_t)o * w->line_bytes;
-}
 
 /* The 16 values that an output's codes of one block choose from. */
 typedef struct output_values {
@@ -170,13 +152,6 @@ static void plain_outputs(const kernel_weight *weight, const dropout_bits *dropp
             }
         }
     }
-}
-
-/* Lines of outputs that w does not have. */
-static void zero_lines(const panel_writer *w, int n_panels, int first, int length)
-{
-    for (int p = 0; p < n_panels && first < length; p++)
-        memset(line_at(w, p, first), 0, (size_t)(length - first) * w->line_bytes);
 }
 
 static void expand_float(const kernel_weight *weight, const dropout_bits *dropped, int first_panel,
