@@ -4,11 +4,10 @@
 #include <string.h>
 
 /* transposed: whose panels; the rest is isa's. */
-#define TABLE(isa, transposed, int8)                                                               \
+#define TABLE(isa, transposed)                                                                     \
     {                                                                                              \
-        .name = #transposed, .has_int8 = int8,                                                     \
-        .expand_transposed = expand_transposed_##transposed, .narrow = narrow_##isa,               \
-        .widen = widen_##isa, .rmsnorm_backward = rmsnorm_backward_##isa,                          \
+        .name = #transposed, .expand_transposed = expand_transposed_##transposed,                  \
+        .narrow = narrow_##isa, .widen = widen_##isa, .rmsnorm_backward = rmsnorm_backward_##isa,  \
         .swiglu_backward = swiglu_backward_##isa, .softmax = softmax_##isa,                        \
         .softmax_backward = softmax_backward_##isa, .transpose = transpose_##isa,                  \
         .dropout = dropout_##isa, .copy_kept = copy_kept_##isa, .add_kept = add_kept_##isa,        \
@@ -16,14 +15,16 @@
         .adamw = adamw_##isa,                                                                      \
     }
 
-static const gradient_table scalar = TABLE(scalar, scalar, true);
-static const gradient_table avx2 = TABLE(avx2, avx2, true);
-static const gradient_table avxvnni = TABLE(avx2, avxvnni, true);
-static const gradient_table avx512 = TABLE(avx512, avx512, false);
-static const gradient_table avx512vnni = TABLE(avx512, avx512vnni, true);
+static const gradient_table scalar = TABLE(scalar, scalar);
+static const gradient_table avx2 = TABLE(avx2, avx2);
+static const gradient_table avxvnni = TABLE(avx2, avxvnni);
+static const gradient_table avx512 = TABLE(avx512, avx512);
+static const gradient_table avx512vnni = TABLE(avx512, avx512vnni);
+static const gradient_table amx = TABLE(avx512, amx);
 
-/* Best first. The order of fp32 and bf16 panels is the same in all tables of kernels. */
-static const gradient_table *const all_tables[] = {&avx512vnni, &avx512, &avxvnni, &avx2, &scalar};
+/* Best first. */
+static const gradient_table *const all_tables[] = {&amx,     &avx512vnni, &avx512,
+                                                   &avxvnni, &avx2,       &scalar};
 
 #define N_TABLES ((int)(sizeof all_tables / sizeof *all_tables))
 
@@ -38,13 +39,9 @@ int gradient_tables(const gradient_table **out, int cap)
 
 const gradient_table *gradient_table_for(const kernel_table *table)
 {
-    static const struct {
-        const char *name;
-        const gradient_table *gradients;
-    } pairs[] = {{"amx", &avx512},    {"avx512bf16", &avx512vnni}, {"avx512vnni", &avx512vnni},
-                 {"avx512", &avx512}, {"avxvnni", &avxvnni},       {"avx2", &avx2}};
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (strcmp(pairs[i].name, table->name) == 0)
-            return pairs[i].gradients;
+    const char *name = strcmp(table->name, "avx512bf16") == 0 ? "avx512vnni" : table->name;
+    for (int i = 0; i < N_TABLES; i++)
+        if (strcmp(all_tables[i]->name, name) == 0)
+            return all_tables[i];
     return &scalar;
 }

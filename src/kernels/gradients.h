@@ -32,11 +32,10 @@ typedef struct adamw_step {
 
 typedef struct gradient_table {
     const char *name; /* of the least kernel_table that it belongs to */
-    bool has_int8;
 
     /* Panels of wᵀ: panel i's outputs are the inputs 16·(first_panel + i) … of w, its inputs are
-     * the outputs of w. out->compute is F32 or BF16, or where has_int8 says so INT8 for a w
-     * of NF4; out->n_in becomes w->n_out; a range of groups in out is honoured as in
+     * the outputs of w. out->compute is F32 or BF16, or INT8 for a w of NF4;
+     * out->n_in becomes w->n_out; a range of groups in out is honoured as in
      * kernel_table.expand. scratch: gradient_scratch_bytes. Where dropped
      * is not NULL, w is of F32 or BF16, and what it marks in row o counts as zero. */
     void (*expand_transposed)(const kernel_weight *w, const dropout_bits *dropped, int first_panel,

@@ -44,6 +44,8 @@ DECLARE_GRADIENTS(avx512)
  * treated as NF4_CODE_ONE in internal.h tells, `largest` standing for the block's absmax. */
 void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
                                   int first_panel, int n_panels, kernel_panels *out, void *scratch);
+void expand_transposed_amx(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
+                           int n_panels, kernel_panels *out, void *scratch);
 void expand_transposed_avxvnni(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
                                int n_panels, kernel_panels *out, void *scratch);
 

@@ -187,6 +187,10 @@ static void plain_outputs(const kernel_weight *weight, const dropout_bits *dropp
 void expand_transposed_avx512(const kernel_weight *weight, const dropout_bits *dropped,
                               int first_panel, int n_panels, kernel_panels *out, void *scratch)
 {
+    if (out->compute == SLANT_COMPUTE_INT8) { /* as words, like the AVX2 table's */
+        expand_transposed_avx2(weight, dropped, first_panel, n_panels, out, scratch);
+        return;
+    }
     out->n_in = weight->n_out;
     out->n_panels = n_panels;
     input_range r = panels_range(out);

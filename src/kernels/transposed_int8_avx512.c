@@ -1,5 +1,5 @@
-/* INT8 panels of a transposed NF4 weight, for AVX-512 with VNNI: a panel holds 16 inputs of w, each
- * over all outputs, [n_out / 4][16][4], plus 128.
+/* INT8 panels of a transposed NF4 weight, for AMX and for AVX-512 with VNNI: a panel holds 16
+ * inputs of w, each over all outputs, [n_out / 4][16][4]; plus 128 for VNNI.
  *
  * Outputs are rotated 64 at a time, while absmax differs from output to output; so an output's 16
  * values are first brought to what these 64 have in common, once for all the inputs that look them
@@ -27,6 +27,7 @@ typedef struct output_span {
 typedef struct group_source {
     const kernel_weight *w;
     __m512 map;
+    __m512i flip; /* XORed into every weight */
     float code_max;
     int block;
     int n_spans;
@@ -151,7 +152,7 @@ static void store_group(const group_source *g, const two_outputs *at, int q, int
 {
     turned_span turned[SPANS];
     const __m512 least = _mm512_set1_ps(NF4_CODE_ONE);
-    const __m512i flip = _mm512_set1_epi8((char)0x80);
+    const __m512i flip = g->flip;
     __m512 largest = _mm512_setzero_ps();
     for (int s = 0; s < g->n_spans; s++) {
         __m512 sum = _mm512_max_ps(turn_span(&g->spans[s], at, q, &turned[s]), least);
@@ -185,18 +186,14 @@ static void write_group(const group_source *g, const input_range *r, int group, 
     }
 }
 
-void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
-                                  int first_panel, int n_panels, kernel_panels *out, void *scratch)
+static void expand_int8(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
+                        __m512i flip)
 {
-    if (out->compute != SLANT_COMPUTE_INT8) {
-        expand_transposed_avx512(w, dropped, first_panel, n_panels, out, scratch);
-        return;
-    }
     out->n_in = w->n_out;
     out->n_panels = n_panels;
     input_range r = panels_range(out);
     int end_panel = first_panel + n_panels, n_blocks = w->n_in / BLOCK;
-    group_source g = {.w = w, .map = _mm512_loadu_ps(w->code_map)};
+    group_source g = {.w = w, .map = _mm512_loadu_ps(w->code_map), .flip = flip};
     g.code_max = _mm512_reduce_max_ps(_mm512_abs_ps(g.map));
     for (g.block = first_panel / 4; g.block * 4 < end_panel && g.block < n_blocks; g.block++) {
         int from = g.block * 4 > first_panel ? g.block * 4 : first_panel;
@@ -212,4 +209,22 @@ void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dr
                         out);
         }
     }
+}
+
+void expand_transposed_avx512vnni(const kernel_weight *w, const dropout_bits *dropped,
+                                  int first_panel, int n_panels, kernel_panels *out, void *scratch)
+{
+    if (out->compute == SLANT_COMPUTE_INT8)
+        expand_int8(w, first_panel, n_panels, out, _mm512_set1_epi8((char)0x80));
+    else
+        expand_transposed_avx512(w, dropped, first_panel, n_panels, out, scratch);
+}
+
+void expand_transposed_amx(const kernel_weight *w, const dropout_bits *dropped, int first_panel,
+                           int n_panels, kernel_panels *out, void *scratch)
+{
+    if (out->compute == SLANT_COMPUTE_INT8)
+        expand_int8(w, first_panel, n_panels, out, _mm512_setzero_si512());
+    else
+        expand_transposed_avx512(w, dropped, first_panel, n_panels, out, scratch);
 }

@@ -228,9 +228,8 @@ slant_status tape_open(const model *m, workspace *w, const tape_options *options
     t->m = m;
     t->w = w;
     t->kernels = gradient_table_for(w->kernels);
-    t->through_int8 = kernel_is_scaled(w->compute) && t->kernels->has_int8;
-    t->compute = w->compute == SLANT_COMPUTE_F32 ||
-                         (kernel_is_scaled(w->compute) && !w->kernels->bf16_is_fast)
+    t->through_int8 = kernel_is_scaled(w->compute);
+    t->compute = w->compute == SLANT_COMPUTE_F32 || (t->through_int8 && !w->kernels->bf16_is_fast)
                      ? SLANT_COMPUTE_F32
                      : SLANT_COMPUTE_BF16;
     t->kept_type = w->compute == SLANT_COMPUTE_F32 ? DTYPE_F32 : DTYPE_BF16;
