@@ -1,6 +1,6 @@
 /* How near the kernels come to the machine: the products of a layer of Llama-3.2-1B and of the
- * embedded model, expansion of the NF4 weights included, per instruction set, as a share of what a loop of independent instructions
- * reaches on the same threads in the same run.
+ * embedded model, expansion of the NF4 weights included, per instruction set, as a share of what a
+ * loop of independent instructions reaches on the same threads in the same run.
  *
  *     kernel_bench [ISA [COMPUTE [THREADS]]]      e.g. kernel_bench avx512bf16 int8 2
  *
@@ -173,7 +173,7 @@ static void bench_product(const kernel_table *k, slant_compute compute, int n_in
 static void bench_products(const kernel_table *k, slant_compute compute, int n_threads)
 {
     static const int shapes[][2] = {{2048, 2048}, {2048, 512}, {2048, 8192}, {8192, 2048},
-                                   {576, 576},   {576, 1536}, {1536, 576}};
+                                    {576, 576},   {576, 1536}, {1536, 576}};
     const peak_loop *loop = peak_loop_of(k->name, compute);
     double peak = peak_measure(loop, n_threads);
     printf("%s %s, %d thread%s: peak %.0f GOP/s (%s)\n", k->name, kernel_compute_name(compute),

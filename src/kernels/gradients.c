@@ -6,12 +6,21 @@
 /* transposed: whose panels; the rest is isa's. */
 #define TABLE(isa, transposed)                                                                     \
     {                                                                                              \
-        .name = #transposed, .expand_transposed = expand_transposed_##transposed,                  \
-        .narrow = narrow_##isa, .widen = widen_##isa, .rmsnorm_backward = rmsnorm_backward_##isa,  \
-        .swiglu_backward = swiglu_backward_##isa, .softmax = softmax_##isa,                        \
-        .softmax_backward = softmax_backward_##isa, .transpose = transpose_##isa,                  \
-        .dropout = dropout_##isa, .copy_kept = copy_kept_##isa, .add_kept = add_kept_##isa,        \
-        .outer = outer_##isa, .spread = spread_##isa, .sum_of_squares = sum_of_squares_##isa,      \
+        .name = #transposed,                                                                       \
+        .expand_transposed = expand_transposed_##transposed,                                       \
+        .narrow = narrow_##isa,                                                                    \
+        .widen = widen_##isa,                                                                      \
+        .rmsnorm_backward = rmsnorm_backward_##isa,                                                \
+        .swiglu_backward = swiglu_backward_##isa,                                                  \
+        .softmax = softmax_##isa,                                                                  \
+        .softmax_backward = softmax_backward_##isa,                                                \
+        .transpose = transpose_##isa,                                                              \
+        .dropout = dropout_##isa,                                                                  \
+        .copy_kept = copy_kept_##isa,                                                              \
+        .add_kept = add_kept_##isa,                                                                \
+        .outer = outer_##isa,                                                                      \
+        .spread = spread_##isa,                                                                    \
+        .sum_of_squares = sum_of_squares_##isa,                                                    \
         .adamw = adamw_##isa,                                                                      \
     }
 

@@ -404,8 +404,8 @@ void outer_avx2(const float *left, size_t left_stride, int n_left, const float *
     }
 #define SPREAD_STORE(i)                                                                            \
     if (i < n_rows)                                                                                \
-        add_row(out + (i)*out_stride, n_columns, a##i, b##i,                                       \
-                dropped == NULL ? NULL : dropped + (i)*dropped_stride);
+        add_row(out + (i) * out_stride, n_columns, a##i, b##i,                                     \
+                dropped == NULL ? NULL : dropped + (i) * dropped_stride);
 
 static inline void add_row(float *row, int n_columns, __m256 a, __m256 b, const uint16_t *dropped)
 {

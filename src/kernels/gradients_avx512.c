@@ -364,8 +364,8 @@ void outer_avx512(const float *left, size_t left_stride, int n_left, const float
     }
 #define SPREAD_STORE(i)                                                                            \
     if (i < n_rows) {                                                                              \
-        const uint16_t *bits = dropped == NULL ? NULL : dropped + (i)*dropped_stride;              \
-        float *row = out + (i)*out_stride;                                                         \
+        const uint16_t *bits = dropped == NULL ? NULL : dropped + (i) * dropped_stride;            \
+        float *row = out + (i) * out_stride;                                                       \
         __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(first, row), a##i);                       \
         _mm512_mask_storeu_ps(row, kept_lanes(bits, first), sum);                                  \
         if (second) {                                                                              \

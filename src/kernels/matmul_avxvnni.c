@@ -7,7 +7,7 @@
 
 #define START(i)                                                                                   \
     if (i < tokens) {                                                                              \
-        __m256i sum = _mm256_set1_epi32(t->x_sums[(size_t)(i)*t->x_groups]);                       \
+        __m256i sum = _mm256_set1_epi32(t->x_sums[(size_t)(i) * t->x_groups]);                     \
         s##i##0 = (int_lanes)_mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));  \
         s##i##1 = s##i##0;                                                                         \
     }

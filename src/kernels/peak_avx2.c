@@ -5,7 +5,7 @@
 #include <immintrin.h>
 
 #define FP32(sum, a, b) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
-#define WORDS(sum, a, b)                                                                            \
+#define WORDS(sum, a, b)                                                                           \
     do {                                                                                           \
         __m256i pairs;                                                                             \
         __asm__ volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"                                \

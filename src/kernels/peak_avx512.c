@@ -4,7 +4,7 @@
 #include <immintrin.h>
 
 #define FP32(sum, a, b) PEAK_FUSED("vfmadd231ps", sum, a, b)
-#define WORDS(sum, a, b)                                                                            \
+#define WORDS(sum, a, b)                                                                           \
     do {                                                                                           \
         __m512i pairs;                                                                             \
         __asm__ volatile("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"                                \

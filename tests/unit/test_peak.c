@@ -8,8 +8,8 @@
 
 #define MAX_TABLES 8
 
-static const slant_compute computes[] = {SLANT_COMPUTE_INT8, SLANT_COMPUTE_INT16, SLANT_COMPUTE_BF16,
-                                         SLANT_COMPUTE_F32};
+static const slant_compute computes[] = {SLANT_COMPUTE_INT8, SLANT_COMPUTE_INT16,
+                                         SLANT_COMPUTE_BF16, SLANT_COMPUTE_F32};
 enum { N_COMPUTES = sizeof computes / sizeof *computes };
 
 static void test_every_table_has_its_loops(void **state)
