@@ -111,13 +111,11 @@ static void fill_rotations(workspace *w, const model_config *c)
         }
 }
 
-/* The first layers carry most of int8's error to the answer, so three eighths of them are computed
- * in the best that the processor is quick at. int8 promises errors below 0.03; with the default
- * model the largest over 200 real articles is 0.031 with a quarter of the layers so, 0.023 with
- * three eighths, 0.015 with half. */
+/* The first layers carry most of int8's error to the answer, so half of them are computed in the
+ * best that the processor is quick at; docs/SPEED.md has the errors of other shares. */
 static int fine_layers(slant_compute compute, int n_layers)
 {
-    return compute == SLANT_COMPUTE_INT8 ? (3 * n_layers + 7) / 8 : 0;
+    return compute == SLANT_COMPUTE_INT8 ? (n_layers + 1) / 2 : 0;
 }
 
 slant_compute workspace_fine_compute(const kernel_table *kernels)
@@ -127,15 +125,17 @@ slant_compute workspace_fine_compute(const kernel_table *kernels)
     return kernels->int8_is_fast ? SLANT_COMPUTE_INT16 : SLANT_COMPUTE_F32;
 }
 
-/* lora_compute NULL: low-rank products are computed as the others are, in fp32 where bf16 is slow.
- */
+/* lora_compute NULL: low-rank products are computed as the others are, but for bf16 in fp32 where
+ * bf16 is slow, and for int8 as in the fine layers: their few sums cost little and weigh much. */
 static void choose_precisions(workspace *w, const model *m, const slant_compute *lora_compute)
 {
     slant_compute narrow = w->kernels->bf16_is_fast ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
     w->n_fine = fine_layers(w->compute, m->config.n_layers);
     w->coarse.compute = w->compute;
     w->fine.compute = workspace_fine_compute(w->kernels);
-    w->coarse.lora_compute = w->compute == SLANT_COMPUTE_BF16 ? narrow : w->compute;
+    w->coarse.lora_compute = w->compute == SLANT_COMPUTE_BF16   ? narrow
+                             : w->compute == SLANT_COMPUTE_INT8 ? w->fine.compute
+                                                                : w->compute;
     w->fine.lora_compute = w->fine.compute;
     if (lora_compute != NULL)
         w->coarse.lora_compute = w->fine.lora_compute = *lora_compute;
