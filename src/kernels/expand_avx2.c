@@ -356,12 +356,6 @@ static void expand(const kernel_weight *w, int first_panel, int n_panels, kernel
             expand_panel_float(w, first_panel + p, out, p, scratch);
 }
 
-size_t panel_bytes_int16_avx2(slant_compute compute, int n_in, int n_panels)
-{
-    size_t bytes = kernel_panel_bytes(compute, n_in, n_panels);
-    return compute == SLANT_COMPUTE_INT8 ? 2 * bytes : bytes;
-}
-
 void expand_int16_avx2(const kernel_weight *w, int first_panel, int n_panels, kernel_panels *out,
                        void *scratch)
 {

@@ -91,12 +91,6 @@ void expand_unsigned_avx512(const kernel_weight *w, int first_panel, int n_panel
     expand(w, first_panel, n_panels, out, scratch, _mm512_set1_epi8((char)0x80));
 }
 
-size_t panel_bytes_int16(slant_compute compute, int n_in, int n_panels)
-{
-    size_t bytes = kernel_panel_bytes(compute, n_in, n_panels);
-    return compute == SLANT_COMPUTE_INT8 ? 2 * bytes : bytes;
-}
-
 /* int8 [n / 4][16][4] to int16 [n / 2][16][2]. from may be the upper half of to's memory. */
 static void widen(const int8_t *from, size_t n_bytes, int16_t *to)
 {

@@ -83,5 +83,7 @@ static inline int range_group_length(const input_range *r, int g)
 }
 
 size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels);
+/* The same where INT8 weights are held as words. */
+size_t kernel_panel_bytes_words(slant_compute compute, int n_in, int n_panels);
 
 #endif

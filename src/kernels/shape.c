@@ -53,6 +53,12 @@ size_t kernel_panel_bytes(slant_compute compute, int n_in, int n_panels)
            (size_t)n_panels;
 }
 
+size_t kernel_panel_bytes_words(slant_compute compute, int n_in, int n_panels)
+{
+    size_t bytes = kernel_panel_bytes(compute, n_in, n_panels);
+    return compute == SLANT_COMPUTE_INT8 ? 2 * bytes : bytes;
+}
+
 /* One panel's rows in fp32. */
 size_t kernel_expand_scratch_bytes(int n_in)
 {

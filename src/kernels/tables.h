@@ -31,7 +31,6 @@ DECLARE_ACTS(avx512)
 DECLARE_EXPAND(signed_avx512)
 DECLARE_EXPAND(unsigned_avx512)
 DECLARE_EXPAND(int16_avx512)
-size_t panel_bytes_int16(slant_compute compute, int n_in, int n_panels);
 DECLARE_MATMUL(avx512)
 DECLARE_MATMUL(avx512vnni)
 DECLARE_MATMUL(avx512bf16)
@@ -48,7 +47,6 @@ void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_p
 DECLARE_ACTS(avx2)
 DECLARE_EXPAND(int16_avx2)
 DECLARE_EXPAND(unsigned_avx2)
-size_t panel_bytes_int16_avx2(slant_compute compute, int n_in, int n_panels);
 DECLARE_MATMUL(avx2)
 DECLARE_MATMUL(avxvnni)
 void attention_avx2(const attention_args *args);

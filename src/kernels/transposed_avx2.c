@@ -31,6 +31,18 @@ static block_part part_of(int block, int first_panel, int end_panel)
 /* --- fp32 and bf16 ------------------------------------------------------------------------------
  */
 
+/* Eight inputs of two outputs, the first one's line at `line`. */
+static inline void store_pair(__m256 first, __m256 second, slant_compute compute,
+                              const panel_writer *w, char *line)
+{
+    if (compute == SLANT_COMPUTE_BF16) {
+        _mm256_store_si256((__m256i *)line, pair_bf16(first, second));
+    } else {
+        _mm256_store_ps((float *)line, first);
+        _mm256_store_ps((float *)(line + w->line_bytes), second);
+    }
+}
+
 /* The 16 values that an output's codes of one block choose from. */
 typedef struct output_values {
     __m256 low, high;
@@ -62,12 +74,7 @@ static void nf4_pair(const output_values v[2], const block_part *part, slant_com
             __m256 first = run_values(&v[0], 2 * q + half),
                    second = run_values(&v[1], 2 * q + half);
             char *line = line_at(w, part->panel + q - part->first, o) + HALF_BYTES * half;
-            if (compute == SLANT_COMPUTE_BF16) {
-                _mm256_store_si256((__m256i *)line, pair_bf16(first, second));
-            } else {
-                _mm256_store_ps((float *)line, first);
-                _mm256_store_ps((float *)(line + w->line_bytes), second);
-            }
+            store_pair(first, second, compute, w, line);
         }
 }
 
@@ -144,12 +151,7 @@ static void plain_outputs(const kernel_weight *weight, const dropout_bits *dropp
             __m256 first = eight_of(&rows[0], span, input);
             __m256 second = eight_of(&rows[1], span, input);
             char *line = line_at(w, i / HALVES, o) + HALF_BYTES * (i % HALVES);
-            if (compute == SLANT_COMPUTE_BF16) {
-                _mm256_store_si256((__m256i *)line, pair_bf16(first, second));
-            } else {
-                _mm256_store_ps((float *)line, first);
-                _mm256_store_ps((float *)(line + w->line_bytes), second);
-            }
+            store_pair(first, second, compute, w, line);
         }
     }
 }
