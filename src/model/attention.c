@@ -192,6 +192,7 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
 {
     static const int reads_norm[] = {LINEAR_Q, LINEAR_K, LINEAR_V};
     workspace *w = p->w;
+    workspace_use_fine(w);
     linear_job jobs[] = {qkv_job(p, l, LINEAR_K, w->k_column), qkv_job(p, l, LINEAR_V, w->v_column),
                          qkv_job(p, l, LINEAR_Q, 0)};
     pass_norm(p, l->input_norm, l->linears, reads_norm, 3);
@@ -201,11 +202,12 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
     tape_round_rows(p, w->qkv, w->qkv_stride, w->k_column, w->qkv_stride);
     if (is_last) {
         pass_keep_pooled(p);
-        workspace_be_fine(w); /* few rows: expanding weights to int8 would take longer */
         pass_norm(p, l->input_norm, l->linears, reads_norm, 1);
         linear_job pooled_q = qkv_job(p, l, LINEAR_Q, 0);
         linear_forward(w, &pooled_q, 1);
         tape_keep_qkv(p, 0, w->k_column);
+    } else {
+        workspace_use_own(w); /* pooled rows are few: expanding weights to int8 would take longer */
     }
     attention_rotate_queries(p, l);
     tape_round_rows(p, w->qkv, w->qkv_stride, 0, w->k_column);

@@ -111,11 +111,17 @@ static void fill_rotations(workspace *w, const model_config *c)
         }
 }
 
-/* The first layers carry most of int8's error to the answer, so half of them are computed in the
- * best that the processor is quick at; docs/SPEED.md has the errors of other shares. */
-static int fine_layers(slant_compute compute, int n_layers)
+/* The first layers carry most of int8's error to the answer, and of the later ones q, k and v,
+ * which the softmax sharpens and which are a tenth of a layer: so these three of all layers, and
+ * all products of the first 3/8 (half where bf16, coarser than INT16, adds an error of its own),
+ * are computed in the best that the processor is quick at. docs/SPEED.md has the errors of other
+ * shares.
+ */
+static int fine_layers(slant_compute compute, slant_compute fine, int n_layers)
 {
-    return compute == SLANT_COMPUTE_INT8 ? (n_layers + 1) / 2 : 0;
+    if (compute != SLANT_COMPUTE_INT8)
+        return 0;
+    return fine == SLANT_COMPUTE_BF16 ? (n_layers + 1) / 2 : (3 * n_layers + 7) / 8;
 }
 
 slant_compute workspace_fine_compute(const kernel_table *kernels)
@@ -130,9 +136,9 @@ slant_compute workspace_fine_compute(const kernel_table *kernels)
 static void choose_precisions(workspace *w, const model *m, const slant_compute *lora_compute)
 {
     slant_compute narrow = w->kernels->bf16_is_fast ? SLANT_COMPUTE_BF16 : SLANT_COMPUTE_F32;
-    w->n_fine = fine_layers(w->compute, m->config.n_layers);
     w->coarse.compute = w->compute;
     w->fine.compute = workspace_fine_compute(w->kernels);
+    w->n_fine = fine_layers(w->compute, w->fine.compute, m->config.n_layers);
     w->coarse.lora_compute = w->compute == SLANT_COMPUTE_BF16   ? narrow
                              : w->compute == SLANT_COMPUTE_INT8 ? w->fine.compute
                                                                 : w->compute;
@@ -143,10 +149,16 @@ static void choose_precisions(workspace *w, const model *m, const slant_compute 
 
 void workspace_enter_layer(workspace *w, int i)
 {
-    w->now = i < w->n_fine ? w->fine : w->coarse;
+    w->layer = i;
+    workspace_use_own(w);
 }
 
-void workspace_be_fine(workspace *w)
+void workspace_use_own(workspace *w)
+{
+    w->now = w->layer < w->n_fine ? w->fine : w->coarse;
+}
+
+void workspace_use_fine(workspace *w)
 {
     if (w->n_fine > 0)
         w->now = w->fine;

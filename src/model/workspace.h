@@ -33,10 +33,12 @@ typedef struct layer_precision {
 
 typedef struct workspace {
     const kernel_table *kernels;
-    slant_compute compute; /* that was asked for; INT8: of all layers but the first n_fine */
+    slant_compute
+        compute; /* that was asked for; INT8: but for the first n_fine layers, and q, k, v */
     int n_fine;
     layer_precision fine, coarse;
-    layer_precision now; /* of the layer at work: workspace_enter_layer */
+    layer_precision now; /* of the products at work */
+    int layer;           /* that is at work: workspace_enter_layer */
     int n_threads;
     int max_tokens, max_sequence;
 
@@ -72,8 +74,11 @@ void workspace_close(workspace *w);
 /* The quickest that is at least as good as bf16. */
 slant_compute workspace_fine_compute(const kernel_table *kernels);
 
-/* From here on products are those of layer i; or, till the next one, the finest that there are. */
+/* From here on products are those of layer i; within it the finest that there are, or its own
+ * again.
+ */
 void workspace_enter_layer(workspace *w, int i);
-void workspace_be_fine(workspace *w);
+void workspace_use_fine(workspace *w);
+void workspace_use_own(workspace *w);
 
 #endif
