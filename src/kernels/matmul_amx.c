@@ -240,12 +240,15 @@ static void finish(pending_block b)
     scale_rows(&b, _mm512_loadu_ps(b.w_scales[0]), _mm512_loadu_ps(b.w_scales[1]), 0, SIDE);
 }
 
-/* Asks for a share of the lines of out that the last group's rows will be written to, in time. */
-static void prefetch_out(const strip *s, int g, int row)
+/* Asks for share i of n of the lines of out that a whole block's results will be written to, in
+ * time: out is larger than the second-level cache, and its rows lie too far apart for the processor
+ * to foresee them. */
+static inline __attribute__((always_inline)) void prefetch_out(const strip *s, int row, int i,
+                                                               int n)
 {
-    int lines = 2 * SIDE, each = (lines + s->range.n_groups - 1) / s->range.n_groups;
+    int lines = 2 * SIDE, each = (lines + n - 1) / n;
     const float *out = s->out + (size_t)(row * SIDE) * s->out_stride;
-    for (int l = g * each; l < (g + 1) * each && l < lines; l++)
+    for (int l = i * each; l < (i + 1) * each && l < lines; l++)
         __builtin_prefetch(out + (size_t)(l / 2) * s->out_stride + l % 2 * 16, 1);
 }
 
@@ -261,7 +264,7 @@ static pending_block multiply_strip(const strip *s, amx_scratch *m, pending_bloc
         for (int row = 0; row < n_blocks(s); row++) {
             block_operands o = operands_of(s, g, row);
             if (is_whole(s) && g >= 0)
-                prefetch_out(s, g, row);
+                prefetch_out(s, row, g, s->range.n_groups);
             int32_t *sums = before.sums == m->sums[0] ? m->sums[1] : m->sums[0];
             multiply_block(&o, group_length(s, g) / 64, sums, before);
             before = pending_of(s, m, g, row, sums);
@@ -276,11 +279,11 @@ static pending_block multiply_strip(const strip *s, amx_scratch *m, pending_bloc
 #define LOAD_SUM(c) _tile_loadd(c, out + (c) / 2 * 16 * out_stride + (c) % 2 * 16, row_bytes)
 #define STORE_SUM(c) _tile_stored(c, out + (c) / 2 * 16 * out_stride + (c) % 2 * 16, row_bytes)
 
-/* Adds length inputs to the four C tiles: rows of x from (row, column), a pair of panels of w. */
-static inline __attribute__((always_inline)) void add_products_bf16(const strip *s, const acts *x,
-                                                                    size_t row, size_t column,
-                                                                    const kernel_panels *w,
-                                                                    size_t length, bool has_lower)
+/* Adds length inputs to the four C tiles: rows of x from (row, column), a pair of panels of w.
+ * ahead: the block's row, whose lines of out are asked for meanwhile; -1: none. */
+static inline __attribute__((always_inline)) void
+add_products_bf16(const strip *s, const acts *x, size_t row, size_t column, const kernel_panels *w,
+                  size_t length, bool has_lower, int ahead)
 {
     size_t x_stride = x->stride * sizeof(uint16_t);
     const uint16_t *x0 = (const uint16_t *)x->data + row * x->stride + column;
@@ -291,6 +294,8 @@ static inline __attribute__((always_inline)) void add_products_bf16(const strip 
         _tile_loadd(4, x0 + k, x_stride);
         _tile_loadd(6, w0 + k * KERNEL_PANEL, 64);
         _tile_dpbf16ps(0, 4, 6);
+        if (ahead >= 0)
+            prefetch_out(s, ahead, (int)(k / 32), (int)(length / 32));
         _tile_loadd(7, w1 + k * KERNEL_PANEL, 64);
         _tile_dpbf16ps(1, 4, 7);
         _tile_loadd(5, x1 + k, x_stride);
@@ -319,26 +324,13 @@ static void multiply_block_bf16(const strip *s, int row, float *out, size_t out_
     }
     if (addend != NULL)
         add_products_bf16(s, addend->x, s->addend_token + below, 0, addend->w,
-                          (size_t)kernel_padded(addend->x->n_in), has_lower);
+                          (size_t)kernel_padded(addend->x->n_in), has_lower, -1);
     add_products_bf16(s, s->x, s->token + below, (size_t)s->range.first, s->w,
-                      (size_t)s->range.length, has_lower);
+                      (size_t)s->range.length, has_lower, is_whole(s) && !s->accumulate ? row : -1);
     STORE_SUM(0);
     STORE_SUM(1);
     STORE_SUM(2);
     STORE_SUM(3);
-}
-
-/* Asks for the lines of out that the block's next two panels will be written to: out is larger than
- * the second-level cache, and its rows lie too far apart for the processor to foresee them. */
-static void prefetch_next_panels(const strip *s, const float *out)
-{
-    if (s->panel + 4 > s->w->n_panels)
-        return;
-    for (int i = 0; i < SIDE; i++) {
-        const float *next = out + (size_t)i * s->out_stride + SIDE;
-        __builtin_prefetch(next, 1);
-        __builtin_prefetch(next + 16, 1);
-    }
 }
 
 /* Whole blocks go straight to out, others by way of acc. */
@@ -347,13 +339,11 @@ static void multiply_strip_bf16(const strip *s, amx_scratch *m)
     if (!is_whole(s) && s->accumulate)
         copy_part(s, m, false);
     for (int row = 0; row < n_blocks(s); row++)
-        if (is_whole(s)) {
-            float *out = s->out + (size_t)(row * SIDE) * s->out_stride;
-            prefetch_next_panels(s, out);
-            multiply_block_bf16(s, row, out, s->out_stride);
-        } else {
+        if (is_whole(s))
+            multiply_block_bf16(s, row, s->out + (size_t)(row * SIDE) * s->out_stride,
+                                s->out_stride);
+        else
             multiply_block_bf16(s, row, m->acc[row * SIDE], SIDE);
-        }
     if (!is_whole(s))
         copy_part(s, m, true);
 }
