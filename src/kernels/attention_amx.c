@@ -12,7 +12,6 @@
 #include "kernels/attention_avx512.h"
 #include "kernels/tables.h"
 
-#define QUERIES LANES
 #define TILE_BYTES 1024 /* of a tile register: 16 rows of 64 bytes */
 #define DIM_CHUNK 32    /* dimensions of a row of K, dimension pairs of Q^T times two */
 #define KEY_CHUNK 32    /* keys of a row of V^T */
@@ -27,12 +26,12 @@ typedef struct packed {
 } packed;
 
 typedef struct query_block {
-    alignas(64) char q[MAX_CHUNKS * TILE_BYTES];            /* [chunk][dimension pair][query] */
-    alignas(64) char p[2 * TILE_BYTES];                     /* [32 keys][key pair][query] */
-    alignas(64) float scores[2][ATTENTION_TILE][QUERIES];   /* of this tile and the next */
-    alignas(64) float acc[ATTENTION_MAX_HEAD_DIM][QUERIES]; /* O^T */
-    __m512 max, sums;                                       /* of scaled scores; of weights */
-    float scale;                                            /* to scores in powers of two */
+    alignas(64) char q[MAX_CHUNKS * TILE_BYTES];          /* [chunk][dimension pair][query] */
+    alignas(64) char p[2 * TILE_BYTES];                   /* [32 keys][key pair][query] */
+    alignas(64) float scores[2][ATTENTION_TILE][LANES];   /* of this tile and the next */
+    alignas(64) float acc[ATTENTION_MAX_HEAD_DIM][LANES]; /* O^T */
+    __m512 max, sums;                                     /* of scaled scores; of weights */
+    float scale;                                          /* to scores in powers of two */
     int first_position, n_queries;
 } query_block;
 
@@ -107,23 +106,23 @@ static packed pack(const attention_args *a)
 
 static void start_block(query_block *b, const attention_args *a, int n_chunks, int head, int first)
 {
-    int n_queries = a->n_queries - first < QUERIES ? a->n_queries - first : QUERIES;
+    int n_queries = a->n_queries - first < LANES ? a->n_queries - first : LANES;
     const float *q = a->q + (size_t)first * a->q_stride + (size_t)head * (size_t)a->head_dim;
     for (int chunk = 0; chunk < n_chunks; chunk++) {
-        __m512i rows[QUERIES];
-        for (int i = 0; i < QUERIES; i++)
+        __m512i rows[LANES];
+        for (int i = 0; i < LANES; i++)
             rows[i] = i < n_queries
                           ? load_chunk(q + (size_t)i * a->q_stride, chunk * DIM_CHUNK, a->head_dim)
                           : _mm512_setzero_si512();
         transpose16(rows);
-        for (int i = 0; i < QUERIES; i++)
+        for (int i = 0; i < LANES; i++)
             _mm512_store_si512(b->q + chunk * TILE_BYTES + 64 * i, rows[i]);
     }
     for (int d = 0; d < n_chunks * DIM_CHUNK; d++)
         _mm512_store_ps(b->acc[d], _mm512_setzero_ps());
     b->max = _mm512_set1_ps(ATTENTION_LOWEST);
     b->sums = _mm512_setzero_ps();
-    b->scale = a->scale * 0x1.715476p0f; /* log2(e) */
+    b->scale = a->scale * LOG2_E;
     b->first_position = a->first_query + first;
     b->n_queries = n_queries;
 }
@@ -131,7 +130,7 @@ static void start_block(query_block *b, const attention_args *a, int n_chunks, i
 /* scores = K·Q^T for 64 keys. */
 static void score_tile(query_block *b, int n_chunks, const char *keys, int buffer)
 {
-    float(*scores)[QUERIES] = b->scores[buffer];
+    float(*scores)[LANES] = b->scores[buffer];
     amx_publish(b->q);
     _tile_zero(0);
     _tile_zero(1);
@@ -154,39 +153,20 @@ static void score_tile(query_block *b, int n_chunks, const char *keys, int buffe
     _tile_stored(3, scores[48], 64);
 }
 
-/* 2^x for x ≤ 0: 2^floor(x) times a polynomial for what is left, which misses by 3e-6 of the value
- * where bf16 misses by 4e-3. */
-static inline __m512 power_of_two(__m512 x)
-{
-    __m512 r = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    __m512 p = _mm512_set1_ps(0x1.b7f73ap-7f);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0x1.abf864p-5f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0x1.ee2452p-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0x1.62d6c6p-1f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, x);
-}
-
-/* Queries of the block that see the key: those from its position on, within the window. */
-static inline __mmask16 seeing_lanes(const query_block *b, int window, int key)
-{
-    int from = key - b->first_position, to = window > 0 ? from + window : QUERIES;
-    return (__mmask16)(first_lanes(to < 0 ? 0 : to) & ~first_lanes(from < 0 ? 0 : from));
-}
-
 /* Weights p = 2^(scale · score − max) of a tile, as P^T in bf16; 0 where the key is not visible.
  * Gives the factor that what was summed before must be multiplied by. */
 static inline __attribute__((always_inline)) __m512 weigh_tile(query_block *b, int buffer,
                                                                int tile0, int window,
                                                                bool all_visible)
 {
-    float(*scores)[QUERIES] = b->scores[buffer];
+    float(*scores)[LANES] = b->scores[buffer];
     __m512 highest[4] = {_mm512_set1_ps(ATTENTION_LOWEST), _mm512_set1_ps(ATTENTION_LOWEST),
                          _mm512_set1_ps(ATTENTION_LOWEST), _mm512_set1_ps(ATTENTION_LOWEST)};
     const __m512 scale = _mm512_set1_ps(b->scale);
     for (int i = 0; i < ATTENTION_TILE; i += 4)
         for (int j = 0; j < 4; j++) {
-            __mmask16 seen = all_visible ? 0xFFFF : seeing_lanes(b, window, tile0 + i + j);
+            __mmask16 seen =
+                all_visible ? 0xFFFF : seeing_lanes(b->first_position, window, tile0 + i + j);
             highest[j] =
                 _mm512_mask_max_ps(highest[j], seen, highest[j], _mm512_load_ps(scores[i + j]));
         }
@@ -199,8 +179,8 @@ static inline __attribute__((always_inline)) __m512 weigh_tile(query_block *b, i
         __m512 p0 = power_of_two(_mm512_fmsub_ps(_mm512_load_ps(scores[i]), scale, max));
         __m512 p1 = power_of_two(_mm512_fmsub_ps(_mm512_load_ps(scores[i + 1]), scale, max));
         if (!all_visible) {
-            p0 = _mm512_maskz_mov_ps(seeing_lanes(b, window, tile0 + i), p0);
-            p1 = _mm512_maskz_mov_ps(seeing_lanes(b, window, tile0 + i + 1), p1);
+            p0 = _mm512_maskz_mov_ps(seeing_lanes(b->first_position, window, tile0 + i), p0);
+            p1 = _mm512_maskz_mov_ps(seeing_lanes(b->first_position, window, tile0 + i + 1), p1);
         }
         even = _mm512_add_ps(even, p0);
         odd = _mm512_add_ps(odd, p1);
@@ -213,11 +193,9 @@ static inline __attribute__((always_inline)) __m512 weigh_tile(query_block *b, i
 
 static __m512 weigh(query_block *b, int buffer, int tile0, int window)
 {
-    int last = b->first_position + b->n_queries - 1;
-    bool all_visible =
-        tile0 + ATTENTION_TILE - 1 <= b->first_position && (window == 0 || tile0 > last - window);
-    return all_visible ? weigh_tile(b, buffer, tile0, window, true)
-                       : weigh_tile(b, buffer, tile0, window, false);
+    return all_see(b->first_position, b->n_queries, window, tile0)
+               ? weigh_tile(b, buffer, tile0, window, true)
+               : weigh_tile(b, buffer, tile0, window, false);
 }
 
 /* acc · rescale, where a maximum has risen. */
@@ -243,14 +221,14 @@ static void gather_values(query_block *b, int n_chunks, const char *values)
         _tile_loadd(0, acc, 64);
         _tile_loadd(4, values, 64);
         _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(1, acc + 16 * QUERIES, 64);
+        _tile_loadd(1, acc + 16 * LANES, 64);
         _tile_loadd(5, values + TILE_BYTES, 64);
         _tile_dpbf16ps(1, 5, 6);
         if (four) {
-            _tile_loadd(2, acc + 32 * QUERIES, 64);
+            _tile_loadd(2, acc + 32 * LANES, 64);
             _tile_loadd(4, values + 2 * TILE_BYTES, 64);
             _tile_dpbf16ps(2, 4, 6);
-            _tile_loadd(3, acc + 48 * QUERIES, 64);
+            _tile_loadd(3, acc + 48 * LANES, 64);
             _tile_loadd(5, values + 3 * TILE_BYTES, 64);
             _tile_dpbf16ps(3, 5, 6);
         }
@@ -260,33 +238,17 @@ static void gather_values(query_block *b, int n_chunks, const char *values)
         _tile_loadd(5, later + TILE_BYTES, 64);
         _tile_dpbf16ps(1, 5, 7);
         _tile_stored(0, acc, 64);
-        _tile_stored(1, acc + 16 * QUERIES, 64);
+        _tile_stored(1, acc + 16 * LANES, 64);
         if (four) {
             _tile_loadd(4, later + 2 * TILE_BYTES, 64);
             _tile_dpbf16ps(2, 4, 7);
             _tile_loadd(5, later + 3 * TILE_BYTES, 64);
             _tile_dpbf16ps(3, 5, 7);
-            _tile_stored(2, acc + 32 * QUERIES, 64);
-            _tile_stored(3, acc + 48 * QUERIES, 64);
+            _tile_stored(2, acc + 32 * LANES, 64);
+            _tile_stored(3, acc + 48 * LANES, 64);
         }
     }
     amx_publish(b->acc);
-}
-
-/* O^T back to rows of queries. */
-static void finish_block(const query_block *b, const attention_args *a, int head, int first)
-{
-    __m512 inverse = _mm512_div_ps(_mm512_set1_ps(1.0f), b->sums);
-    float *out = a->out + (size_t)first * a->out_stride + (size_t)head * (size_t)a->head_dim;
-    for (int d = 0; d < a->head_dim; d += LANES) {
-        __m512i rows[LANES];
-        for (int i = 0; i < LANES; i++)
-            rows[i] = _mm512_castps_si512(_mm512_mul_ps(_mm512_load_ps(b->acc[d + i]), inverse));
-        transpose16(rows);
-        for (int i = 0; i < b->n_queries; i++)
-            _mm512_mask_storeu_ps(out + (size_t)i * a->out_stride + d, first_lanes(a->head_dim - d),
-                                  _mm512_castsi512_ps(rows[i]));
-    }
 }
 
 static void attend(const attention_args *a, const packed *p, int head, int first)
@@ -305,7 +267,7 @@ static void attend(const attention_args *a, const packed *p, int head, int first
                      weigh(&b, tile % 2, tile * ATTENTION_TILE, a->window));
         gather_values(&b, p->n_chunks, p->values + p->tile_bytes * (size_t)tile);
     }
-    finish_block(&b, a, head, first);
+    store_queries(a, b.acc, b.sums, head, first, b.n_queries);
 }
 
 void attention_amx(const attention_args *a)
@@ -315,8 +277,8 @@ void attention_amx(const attention_args *a)
         return;
     }
     packed p = pack(a);
-    amx_configure(2 * QUERIES);
+    amx_configure(2 * LANES);
     for (int head = 0; head < a->n_heads; head++)
-        for (int first = 0; first < a->n_queries; first += QUERIES)
+        for (int first = 0; first < a->n_queries; first += LANES)
             attend(a, &p, head, first);
 }

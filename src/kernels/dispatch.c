@@ -56,7 +56,7 @@ static const kernel_table avx512vnni = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
     .matmul = matmul_avx512vnni,
-    .attention = attention_avx512,
+    .attention = attention_avx512vnni,
 };
 
 static const kernel_table avx512bf16 = {
@@ -67,7 +67,7 @@ static const kernel_table avx512bf16 = {
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
     .matmul = matmul_avx512bf16,
-    .attention = attention_avx512,
+    .attention = attention_avx512vnni,
 };
 
 static const kernel_table amx = {

@@ -39,6 +39,7 @@ void matmul_both_amx(const acts *x, int token0, int n_tokens, const kernel_panel
                      const kernel_addend *addend, float *out, size_t out_stride, bool accumulate,
                      void *scratch);
 void attention_avx512(const attention_args *args);
+void attention_avx512vnni(const attention_args *args);
 void attention_amx(const attention_args *args);
 void matmul_float_avx512(const acts *x, int token0, int n_tokens, const kernel_panels *w,
                          float *out, size_t out_stride, bool accumulate);
