@@ -157,7 +157,7 @@ def measure_machine(args):
     machine = json.loads(done.stdout)["machine"]
     sets = machine["instruction_sets"]
     first = next(i for i, one in enumerate(sets) if one["used"])
-    kinds = ("fp32", "bf16", "int8")
+    kinds = ("fp32", "bf16", "int16", "int8")
     return machine, {k: max(s["peaks"][k]["gops"] for s in sets[first:]) for k in kinds}
 
 

@@ -186,7 +186,7 @@ def _training_markdown(found):
 
 def text(result):
     peaks = ", ".join(
-        f"{kind} {result['peak_gops'][kind]:,.0f}" for kind in ("fp32", "bf16", "int8")
+        f"{kind} {result['peak_gops'][kind]:,.0f}" for kind in ("fp32", "bf16", "int16", "int8")
     )
     lines = [
         f"{result['processor']}, {result['threads']} threads; peak GOP/s: {peaks}; "

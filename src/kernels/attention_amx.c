@@ -35,12 +35,6 @@ typedef struct query_block {
     int first_position, n_queries;
 } query_block;
 
-/* Up to 16 floats of a row of head_dim that starts at d; zeros past its end. */
-static inline __m512 load_dims(const float *row, int d, int head_dim)
-{
-    return _mm512_maskz_loadu_ps(first_lanes(head_dim - d < 0 ? 0 : head_dim - d), row + d);
-}
-
 /* 32 dimensions of a row as bf16 in order. */
 static inline __m512i load_chunk(const float *row, int d, int head_dim)
 {

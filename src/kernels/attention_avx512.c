@@ -29,13 +29,6 @@ typedef struct query_group {
     float rescale[QUERIES];
 } query_group;
 
-static inline __m512 load_dims(const attention_args *a, const float *rows, int key, int d)
-{
-    return key < a->n_keys ? _mm512_maskz_loadu_ps(first_lanes(a->head_dim - d),
-                                                   rows + (size_t)key * a->kv_stride + d)
-                           : _mm512_setzero_ps();
-}
-
 /* Sixteen keys and values from `key` on, dimensions d … d + 15. */
 static void pack_square(const attention_args *a, const packed *p, int key, int d)
 {
@@ -44,8 +37,11 @@ static void pack_square(const attention_args *a, const packed *p, int key, int d
     float *values = p->values + (size_t)key * p->n_dims + d;
     __m512i row[LANES];
     for (int i = 0; i < LANES; i++) {
-        row[i] = _mm512_castps_si512(load_dims(a, a->k, key + i, d));
-        _mm512_store_ps(values + (size_t)i * p->n_dims, load_dims(a, a->v, key + i, d));
+        bool exists = key + i < a->n_keys;
+        size_t at = (size_t)(exists ? key + i : 0) * a->kv_stride;
+        int head_dim = exists ? a->head_dim : 0;
+        row[i] = _mm512_castps_si512(load_dims(a->k + at, d, head_dim));
+        _mm512_store_ps(values + (size_t)i * p->n_dims, load_dims(a->v + at, d, head_dim));
     }
     transpose16(row);
     for (int i = 0; i < LANES; i++)

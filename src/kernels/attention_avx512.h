@@ -14,6 +14,12 @@ typedef struct query_state {
     __m512 sums;
 } query_state;
 
+/* Up to 16 floats of a row of head_dim from dimension d on; zeros past its end. */
+static inline __m512 load_dims(const float *row, int d, int head_dim)
+{
+    return _mm512_maskz_loadu_ps(first_lanes(head_dim - d < 0 ? 0 : head_dim - d), row + d);
+}
+
 /* First and last key that the query at `position` sees. */
 static inline int first_visible(const attention_args *a, int position)
 {

@@ -13,10 +13,9 @@
 
 #include <string.h>
 
-#define DIM_CHUNK 32            /* dimensions of a register of words */
-#define KEY_GROUP LANES         /* keys, or dimensions, of a product */
-#define GROUP_PAIRS (LANES / 2) /* of keys */
-#define VALUE_MAX 4095.0f       /* 64 products of the two stay below 2³¹ */
+#define DIM_CHUNK 32      /* dimensions of a register of words */
+#define KEY_GROUP LANES   /* keys, or dimensions, of a product */
+#define VALUE_MAX 4095.0f /* 64 products of the two stay below 2³¹ */
 #define WEIGHT_MAX 8191.0f
 
 /* A call's keys and values in words, zeros past the last. */
@@ -38,11 +37,6 @@ typedef struct query_block {
     int first_position, n_queries;
 } query_block;
 
-static inline __m512 load_dims(const float *row, int d, int head_dim)
-{
-    return _mm512_maskz_loadu_ps(first_lanes(head_dim - d < 0 ? 0 : head_dim - d), row + d);
-}
-
 static inline float largest(const float *row, int head_dim)
 {
     __m512 most = _mm512_setzero_ps();
@@ -56,7 +50,8 @@ static inline __m256i words(__m512 x, __m512 inverse)
     return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
 }
 
-/* n rows of head_dim, at most sixteen, as pairs of words: out [n_dims / 2][16], scales [16]. */
+/* Sixteen rows of head_dim, of which n or all exist, as pairs of words: out [n_dims / 2][16],
+ * scales [16]. */
 static void pack_rows(const packed *p, const float *x, size_t stride, int n, int head_dim,
                       int32_t *out, float *scales)
 {

@@ -12,6 +12,7 @@
 
 static const kernel_table scalar = {
     .name = "scalar",
+    .auto_compute = SLANT_COMPUTE_F32,
     ACTS(scalar),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_scalar,
@@ -21,7 +22,7 @@ static const kernel_table scalar = {
 
 static const kernel_table avx2 = {
     .name = "avx2",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT16,
     ACTS(avx2),
     .panel_bytes = kernel_panel_bytes_words,
     .expand = expand_int16_avx2,
@@ -31,7 +32,7 @@ static const kernel_table avx2 = {
 
 static const kernel_table avxvnni = {
     .name = "avxvnni",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT8,
     ACTS(avx2),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx2,
@@ -41,7 +42,7 @@ static const kernel_table avxvnni = {
 
 static const kernel_table avx512 = {
     .name = "avx512",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT16,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes_words,
     .expand = expand_int16_avx512,
@@ -51,7 +52,7 @@ static const kernel_table avx512 = {
 
 static const kernel_table avx512vnni = {
     .name = "avx512vnni",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT8,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,
     .expand = expand_unsigned_avx512,
@@ -61,7 +62,7 @@ static const kernel_table avx512vnni = {
 
 static const kernel_table avx512bf16 = {
     .name = "avx512bf16",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT8,
     .bf16_is_fast = true,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,
@@ -72,7 +73,7 @@ static const kernel_table avx512bf16 = {
 
 static const kernel_table amx = {
     .name = "amx",
-    .int8_is_fast = true,
+    .auto_compute = SLANT_COMPUTE_INT8,
     .bf16_is_fast = true,
     ACTS(avx512),
     .panel_bytes = kernel_panel_bytes,

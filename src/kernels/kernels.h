@@ -104,7 +104,8 @@ typedef struct attention_args {
 
 typedef struct kernel_table {
     const char *name; /* "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx" */
-    bool int8_is_fast; /* whether AUTO means INT8 here; else BF16 if bf16_is_fast, else F32 */
+    slant_compute auto_compute; /* what AUTO means here: INT8 where it is quicker than INT16, INT16
+                                   where both take as long, F32 where neither gains anything */
     bool bf16_is_fast;
 
     /* RMSNorm (Zhang & Sennrich 2019) as transformers computes it: x·rsqrt(mean(x²)+eps), then ×

@@ -128,7 +128,7 @@ slant_compute workspace_fine_compute(const kernel_table *kernels)
 {
     if (kernels->bf16_is_fast)
         return SLANT_COMPUTE_BF16;
-    return kernels->int8_is_fast ? SLANT_COMPUTE_INT16 : SLANT_COMPUTE_F32;
+    return kernels->auto_compute == SLANT_COMPUTE_F32 ? SLANT_COMPUTE_F32 : SLANT_COMPUTE_INT16;
 }
 
 /* lora_compute NULL: low-rank products are computed as the others are, but for bf16 in fp32 where
