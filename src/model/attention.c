@@ -206,8 +206,8 @@ void attention_forward(pass *p, const layer *l, int window, bool is_last)
         linear_job pooled_q = qkv_job(p, l, LINEAR_Q, 0);
         linear_forward(w, &pooled_q, 1);
         tape_keep_qkv(p, 0, w->k_column);
-    } else {
-        workspace_use_own(w); /* pooled rows are few: expanding weights to int8 would take longer */
+    } else { /* pooled rows stay fine: for so few, expanding weights to int8 would take longer */
+        workspace_use_own(w);
     }
     attention_rotate_queries(p, l);
     tape_round_rows(p, w->qkv, w->qkv_stride, 0, w->k_column);

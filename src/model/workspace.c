@@ -115,8 +115,7 @@ static void fill_rotations(workspace *w, const model_config *c)
  * which the softmax sharpens and which are a tenth of a layer: so these three of all layers, and
  * all products of the first 3/8 (half where bf16, coarser than INT16, adds an error of its own),
  * are computed in the best that the processor is quick at. docs/SPEED.md has the errors of other
- * shares.
- */
+ * shares. */
 static int fine_layers(slant_compute compute, slant_compute fine, int n_layers)
 {
     if (compute != SLANT_COMPUTE_INT8)

@@ -33,9 +33,8 @@ typedef struct layer_precision {
 
 typedef struct workspace {
     const kernel_table *kernels;
-    slant_compute
-        compute; /* that was asked for; INT8: but for the first n_fine layers, and q, k, v */
-    int n_fine;
+    slant_compute compute; /* that was asked for; INT8: but for q, k, v and the first layers */
+    int n_fine;            /* which those are */
     layer_precision fine, coarse;
     layer_precision now; /* of the products at work */
     int layer;           /* that is at work: workspace_enter_layer */
@@ -74,9 +73,7 @@ void workspace_close(workspace *w);
 /* The quickest that is at least as good as bf16. */
 slant_compute workspace_fine_compute(const kernel_table *kernels);
 
-/* From here on products are those of layer i; within it the finest that there are, or its own
- * again.
- */
+/* From here on products are those of layer i; within it the finest there are, or its own again. */
 void workspace_enter_layer(workspace *w, int i);
 void workspace_use_fine(workspace *w);
 void workspace_use_own(workspace *w);
